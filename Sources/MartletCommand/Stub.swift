@@ -1,0 +1,2 @@
+import ArgumentParser
+@main struct Martlet0: AsyncParsableCommand { mutating func run() async throws {} }

@@ -1,0 +1,157 @@
+// A value inside a text that `JSONScanner` has checked: where it begins and ends, and its meaning on demand. No tree is built.
+
+/// One JSON value, by its place in the text.
+package struct JSONSlice: Sendable {
+  let text: [UInt8]
+  let range: Range<Int>
+
+  init(bytes: [UInt8], range: Range<Int>) {
+    text = bytes
+    self.range = range
+  }
+
+  package enum Kind: Sendable, Hashable { case object, array, string, number, boolean, null }
+
+  package var kind: Kind {
+    switch text[range.lowerBound] {
+    case UInt8(ascii: "{"): .object
+    case UInt8(ascii: "["): .array
+    case UInt8(ascii: "\""): .string
+    case UInt8(ascii: "t"), UInt8(ascii: "f"): .boolean
+    case UInt8(ascii: "n"): .null
+    default: .number
+    }
+  }
+
+  /// The value exactly as it came.
+  package var bytes: [UInt8] {
+    range == text.indices ? text : Array(text[range])
+  }
+
+  package var isNull: Bool { kind == .null }
+
+  package var bool: Bool? {
+    kind == .boolean ? text[range.lowerBound] == UInt8(ascii: "t") : nil
+  }
+
+  package var double: Double? {
+    kind == .number ? Double(String(decoding: text[range], as: UTF8.self)) : nil
+  }
+
+  /// A number without a fraction that fits; `5.0` and `5e0` count.
+  package var int: Int? {
+    guard kind == .number else { return nil }
+    return Int(String(decoding: text[range], as: UTF8.self)) ?? double.flatMap { Int(exactly: $0) }
+  }
+
+  package var string: String? {
+    kind == .string ? Self.unescaped(text[(range.lowerBound + 1)..<(range.upperBound - 1)]) : nil
+  }
+
+  /// Names and values in order, repeated names included; nil if this is no object.
+  package var members: [(name: String, value: JSONSlice)]? {
+    guard kind == .object else { return nil }
+    var members: [(name: String, value: JSONSlice)] = []
+    var cursor = Cursor(text: text, position: range.lowerBound + 1)
+    while let name = cursor.next() {
+      guard let value = cursor.next() else { break }
+      members.append((Self.unescaped(text[(name.lowerBound + 1)..<(name.upperBound - 1)]), slice(value)))
+    }
+    return members
+  }
+
+  package var elements: [JSONSlice]? {
+    guard kind == .array else { return nil }
+    var elements: [JSONSlice] = []
+    var cursor = Cursor(text: text, position: range.lowerBound + 1)
+    while let element = cursor.next() { elements.append(slice(element)) }
+    return elements
+  }
+
+  /// The value of the first member of this name.
+  package subscript(name: String) -> JSONSlice? {
+    members?.first { $0.name == name }?.value
+  }
+
+  private func slice(_ range: Range<Int>) -> JSONSlice {
+    JSONSlice(bytes: text, range: range)
+  }
+
+  private static func unescaped(_ bytes: ArraySlice<UInt8>) -> String {
+    guard bytes.contains(UInt8(ascii: "\\")) else { return String(decoding: bytes, as: UTF8.self) }
+    var units: [UInt16] = []
+    var plain = bytes.startIndex
+    var position = bytes.startIndex
+    func flush() { units.append(contentsOf: String(decoding: bytes[plain..<position], as: UTF8.self).utf16) }
+    while position < bytes.endIndex {
+      guard bytes[position] == UInt8(ascii: "\\") else {
+        position += 1
+        continue
+      }
+      flush()
+      let letter = bytes[position + 1]
+      position += 2
+      switch letter {
+      case UInt8(ascii: "b"): units.append(8)
+      case UInt8(ascii: "f"): units.append(12)
+      case UInt8(ascii: "n"): units.append(10)
+      case UInt8(ascii: "r"): units.append(13)
+      case UInt8(ascii: "t"): units.append(9)
+      case UInt8(ascii: "u"):
+        units.append(bytes[position..<position + 4].reduce(0) { $0 << 4 | UInt16(hexValue($1) ?? 0) })
+        position += 4
+      default: units.append(UInt16(letter))
+      }
+      plain = position
+    }
+    flush()
+    return String(decoding: units, as: UTF16.self)  // a lone surrogate becomes U+FFFD
+  }
+}
+
+/// Walks over the values of one checked object or array.
+private struct Cursor {
+  let text: [UInt8]
+  var position: Int
+
+  /// The next name or value; nil at the closing bracket.
+  mutating func next() -> Range<Int>? {
+    skip: while true {
+      switch text[position] {
+      case 0x20, 0x0A, 0x0D, 0x09, UInt8(ascii: ","), UInt8(ascii: ":"): position += 1
+      case UInt8(ascii: "]"), UInt8(ascii: "}"): return nil
+      default: break skip
+      }
+    }
+    let start = position
+    var depth = 0
+    repeat {
+      switch text[position] {
+      case UInt8(ascii: "\""):
+        position += 1
+        while text[position] != UInt8(ascii: "\"") { position += text[position] == UInt8(ascii: "\\") ? 2 : 1 }
+        position += 1
+      case UInt8(ascii: "{"), UInt8(ascii: "["):
+        depth += 1
+        position += 1
+      case UInt8(ascii: "}"), UInt8(ascii: "]"):
+        depth -= 1
+        position += 1
+      case 0x20, 0x0A, 0x0D, 0x09, UInt8(ascii: ","), UInt8(ascii: ":"):
+        position += 1
+      default:
+        scalar()
+      }
+    } while depth > 0
+    return start..<position
+  }
+
+  private mutating func scalar() {
+    while position < text.count {
+      switch text[position] {
+      case 0x20, 0x0A, 0x0D, 0x09, UInt8(ascii: ","), UInt8(ascii: ":"), UInt8(ascii: "]"), UInt8(ascii: "}"): return
+      default: position += 1
+      }
+    }
+  }
+}

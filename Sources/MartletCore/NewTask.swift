@@ -1,0 +1,266 @@
+// An instruction as a client gives it, its validation, and what it becomes once accepted: a complete row with every default
+// filled in. HTTP decodes into `NewTask`, embedders make one by hand, `TaskService` turns it into an `AcceptedTask`.
+
+/// An instruction to do something later. Only `type` is required; nil fields take the installation's defaults.
+public struct NewTask: Sendable, Hashable {
+  /// 1–128 of `A-Z a-z 0-9 . _ : -`
+  public var type: String
+  /// One JSON value in UTF-8, kept byte for byte.
+  public var payload: [UInt8]
+  /// As `type`; default `default`.
+  public var queue: String?
+  /// 1…9, 9 is most urgent; default 5.
+  public var priority: Int?
+  /// Not together with `runAt` or `availableAt`.
+  public var delaySeconds: Double?
+  public var runAt: Timestamp?
+  public var availableAt: Timestamp?
+  /// 0…100 after the first attempt.
+  public var retries: Int?
+  public var backoff: Backoff?
+  /// Bounds one attempt; 1 ms to 7 days.
+  public var timeoutSeconds: Double?
+  /// How long a silent worker keeps the task; 1 s to 1 h.
+  public var leaseSeconds: Double?
+  /// No first attempt starts after it.
+  public var expiresAt: Timestamp?
+  /// At most 16, each 1–64 characters.
+  public var tags: [String]
+  /// At most 32 names of 1–64 characters, values of at most 512.
+  public var metadata: [String: String]
+  /// W3C Trace Context, stored with the task and handed to the handler.
+  public var traceparent: String?
+
+  public init(type: String, payload: [UInt8] = Array("{}".utf8)) {
+    self.type = type
+    self.payload = payload
+    tags = []
+    metadata = [:]
+  }
+
+  /// The parts of a `RetryPolicy` that a client gave; the rest comes from the defaults.
+  public struct Backoff: Sendable, Hashable {
+    public var strategy: RetryPolicy.Strategy?
+    public var baseSeconds: Double?
+    public var factor: Double?
+    public var maxSeconds: Double?
+    public var jitter: Double?
+
+    public init() {}
+
+    package func filled(from defaults: RetryPolicy) -> RetryPolicy {
+      RetryPolicy(
+        strategy: strategy ?? defaults.strategy, baseSeconds: baseSeconds ?? defaults.baseSeconds,
+        factor: factor ?? defaults.factor, maxSeconds: maxSeconds ?? defaults.maxSeconds,
+        jitter: jitter ?? defaults.jitter)
+    }
+  }
+}
+
+/// What fills the fields that a client left out.
+package struct TaskDefaults: Sendable, Hashable {
+  package var retries = 3
+  package var timeout = Duration.seconds(300)
+  package var lease = Duration.seconds(30)
+  package var backoff = RetryPolicy()
+  package var maxPayloadBytes = 256 * 1024
+
+  package init() {}
+}
+
+/// One thing wrong with an input: a JSON Pointer (RFC 6901) into it and a sentence.
+public struct ValidationProblem: Sendable, Hashable {
+  public var pointer: String
+  public var detail: String
+
+  public init(pointer: String, detail: String) {
+    self.pointer = pointer
+    self.detail = detail
+  }
+}
+
+public struct ValidationFailure: Error, Sendable, Hashable {
+  public let problems: [ValidationProblem]
+  /// True when the only fault is a payload over the size limit (413 rather than 422).
+  package let payloadTooLarge: Bool
+
+  package init(_ problems: [ValidationProblem], payloadTooLarge: Bool = false) {
+    self.problems = problems
+    self.payloadTooLarge = payloadTooLarge
+  }
+}
+
+/// A task complete in every field, ready to be written. Everything but the time of acceptance is decided.
+package struct AcceptedTask: Sendable, Hashable {
+  package var id: TaskID
+  package var type: String
+  package var queue: String
+  package var payload: [UInt8]
+  package var priority: Int
+  package var eligible: When
+  package var runAt: Timestamp?
+  package var retries: Int
+  package var backoff: RetryPolicy
+  package var timeout: Duration
+  package var lease: Duration
+  package var expiresAt: Timestamp?
+  package var tags: [String]
+  package var metadata: [String: String]
+  package var traceparent: String?
+  package var replayOf: TaskID?
+
+  /// PENDING or READY, and when it is eligible, for a submission accepted at `now`.
+  package func initial(now: Timestamp) -> (status: TaskStatus, availableAt: Timestamp) {
+    let availableAt = eligible.resolved(now: now)
+    return (availableAt > now ? .pending : .ready, availableAt)
+  }
+}
+
+extension NewTask {
+  /// The accepted form, or every problem at once. `now` is only needed for `expiresAt`.
+  package func accepted(id: TaskID, defaults: TaskDefaults, now: Timestamp) throws(ValidationFailure) -> AcceptedTask {
+    var problems = Problems()
+    problems.checkName(type, at: "/type")
+    if let queue { problems.checkName(queue, at: "/queue") }
+    problems.check(priority, in: 1...9, at: "/priority")
+    problems.check(retries, in: 0...100, at: "/retries")
+    problems.check(delaySeconds, in: 0...Limits.farthestSeconds, at: "/delaySeconds")
+    problems.check(timeoutSeconds, in: 0.001...604_800, at: "/timeoutSeconds")
+    problems.check(leaseSeconds, in: 1...3600, at: "/leaseSeconds")
+    problems.check(backoff?.baseSeconds, in: 0...Limits.farthestSeconds, at: "/backoff/baseSeconds")
+    problems.check(backoff?.factor, in: 1...1000, at: "/backoff/factor")
+    problems.check(backoff?.maxSeconds, in: 0...Limits.farthestSeconds, at: "/backoff/maxSeconds")
+    problems.check(backoff?.jitter, in: 0...1, at: "/backoff/jitter")
+    checkTimes(into: &problems, now: now)
+    checkLabels(into: &problems)
+    let tooLarge = payload.count > defaults.maxPayloadBytes
+    let onlyTooLarge = tooLarge && problems.all.isEmpty
+    if tooLarge {
+      problems.add("/payload", "is \(payload.count) bytes; at most \(defaults.maxPayloadBytes) are taken")
+    }
+    guard problems.all.isEmpty else {
+      throw ValidationFailure(problems.all, payloadTooLarge: onlyTooLarge)
+    }
+    return AcceptedTask(
+      id: id, type: type, queue: queue ?? "default", payload: payload, priority: priority ?? 5,
+      eligible: eligible, runAt: runAt, retries: retries ?? defaults.retries,
+      backoff: backoff?.filled(from: defaults.backoff) ?? defaults.backoff,
+      timeout: timeoutSeconds.map { .milliseconds(Int64(($0 * 1000).rounded(.up))) } ?? defaults.timeout,
+      lease: leaseSeconds.map { .milliseconds(Int64(($0 * 1000).rounded(.up))) } ?? defaults.lease,
+      expiresAt: expiresAt, tags: tags, metadata: metadata, traceparent: traceparent, replayOf: nil)
+  }
+
+  private var eligible: When {
+    if let delaySeconds { return .after(.milliseconds(Int64((delaySeconds * 1000).rounded(.up)))) }
+    if let time = availableAt ?? runAt { return .at(time) }
+    return .now
+  }
+
+  private func checkTimes(into problems: inout Problems, now: Timestamp) {
+    if delaySeconds != nil, runAt != nil || availableAt != nil {
+      problems.add("/delaySeconds", "cannot be given together with runAt or availableAt")
+    }
+    if let runAt, let availableAt, runAt != availableAt {
+      problems.add("/availableAt", "differs from runAt; give one of them, or the same time twice")
+    }
+    if let expiresAt, expiresAt <= now {
+      problems.add("/expiresAt", "is in the past")
+    }
+  }
+
+  private func checkLabels(into problems: inout Problems) {
+    if tags.count > Limits.tags { problems.add("/tags", "has \(tags.count) entries; at most \(Limits.tags) are taken") }
+    for (index, tag) in tags.prefix(Limits.tags).enumerated() {
+      problems.checkText(tag, lengths: 1...64, at: "/tags/\(index)")
+    }
+    if metadata.count > Limits.metadata {
+      problems.add("/metadata", "has \(metadata.count) names; at most \(Limits.metadata) are taken")
+    }
+    for (name, value) in metadata.sorted(by: { $0.key < $1.key }).prefix(Limits.metadata) {
+      let pointer = "/metadata/\(JSONPointer.escaped(name))"
+      problems.checkText(name, lengths: 1...64, at: pointer)
+      problems.checkText(value, lengths: 0...512, at: pointer)
+    }
+  }
+}
+
+package enum Limits {
+  package static let tags = 16
+  package static let metadata = 32
+  /// 100 years: further delays are typing errors.
+  package static let farthestSeconds: Double = 3_155_760_000
+  package static let jsonDepth = 64
+  /// Log lines and bytes kept with one attempt; the last ones win.
+  package static let logLines = 1000
+  package static let logBytes = 64 * 1024
+
+  /// 1–128 of `A-Z a-z 0-9 . _ : -`, for types and queues.
+  package static func isName(_ text: String) -> Bool {
+    (1...128).contains(text.utf8.count)
+      && text.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: ":"),
+          UInt8(ascii: "-"):
+          true
+        default: false
+        }
+      }
+  }
+}
+
+package enum JSONPointer {
+  /// One reference token (RFC 6901 §3).
+  package static func escaped(_ token: String) -> String {
+    guard token.utf8.contains(where: { $0 == UInt8(ascii: "~") || $0 == UInt8(ascii: "/") }) else { return token }
+    var text = ""
+    for character in token.unicodeScalars {
+      switch character {
+      case "~": text += "~0"
+      case "/": text += "~1"
+      default: text.unicodeScalars.append(character)
+      }
+    }
+    return text
+  }
+}
+
+/// Collects problems so that all are told at once.
+package struct Problems {
+  package private(set) var all: [ValidationProblem] = []
+
+  package init() {}
+
+  package mutating func add(_ pointer: String, _ detail: String) {
+    all.append(ValidationProblem(pointer: pointer, detail: detail))
+  }
+
+  package mutating func checkName(_ name: String, at pointer: String) {
+    if !Limits.isName(name) { add(pointer, "must be 1–128 characters of A-Z a-z 0-9 . _ : -") }
+  }
+
+  package mutating func check(_ value: Int?, in range: ClosedRange<Int>, at pointer: String) {
+    if let value, !range.contains(value) {
+      add(pointer, "must be from \(range.lowerBound) to \(range.upperBound)")
+    }
+  }
+
+  package mutating func check(_ value: Double?, in range: ClosedRange<Double>, at pointer: String) {
+    if let value, !range.contains(value) {
+      add(pointer, "must be from \(Self.text(range.lowerBound)) to \(Self.text(range.upperBound))")
+    }
+  }
+
+  /// Length in characters; control characters are refused.
+  package mutating func checkText(_ text: String, lengths: ClosedRange<Int>, at pointer: String) {
+    if !lengths.contains(text.count) {
+      add(pointer, "must be \(lengths.lowerBound) to \(lengths.upperBound) characters long")
+    } else if text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
+      add(pointer, "must not contain control characters")
+    }
+  }
+
+  private static func text(_ value: Double) -> String {
+    value == value.rounded() ? String(Int64(value)) : String(value)
+  }
+}

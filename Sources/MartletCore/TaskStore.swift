@@ -1,0 +1,228 @@
+// The contract every store keeps. Its comments are the specification: each sentence is a test of the conformance suite.
+//
+// Each call is one transaction: when it returns, what it answers is on disk; when it throws, nothing of it is (unless the
+// error is `.unknownOutcome`). A call once begun is not interrupted by cancellation of the caller. Calls take many items; each
+// item is an atomic group with a verdict of its own, so that one caller's conflict never spoils another's. All are safe to
+// repeat. Time is the store's own clock.
+
+package protocol TaskStore: WorkSource {
+  /// The store's clock.
+  func now() async throws(StoreError) -> Timestamp
+
+  /// Writes new tasks. A task that is due becomes READY, any other PENDING. Ids that are stored already are left as they are
+  /// and answered as accepted, so that a repeated submission changes nothing.
+  func submit(_ submissions: [Submission]) async throws(StoreError) -> [SubmissionVerdict]
+
+  // claim: READY tasks of the request's queues and types, by priority (9 first), then `availableAt`, then id, over all of its
+  //   queues together. Each becomes RUNNING under a lease of its `leaseSeconds` that never outlasts its timeout; the attempt is
+  //   counted now. A task never started that is past `expiresAt` becomes CANCELLED (EXPIRED) instead. A task that lost a
+  //   worker before is given out only as one of the first `limit − ahead`. No task is given to two requests.
+  // renew: only while the lease stands (also past its end, as long as nobody took it): to a full lease from now, never past
+  //   the attempt's start + timeout.
+  // finish: applies `Transition.after` to the row as it is, if the lease stands; the same report again answers the same;
+  //   another report, or one after the rescuer, changes nothing and is `.lost`.
+
+  /// Moves what is due: at most `limit` PENDING and RETRY tasks whose time has come to READY, and waiting tasks never started
+  /// that are past `expiresAt` to CANCELLED (EXPIRED).
+  func promote(limit: Int) async throws(StoreError) -> Promotion
+
+  /// Ends at most `limit` attempts whose leases are over: TIMED_OUT if the attempt's timeout has passed, else LOST. Both count.
+  func rescue(limit: Int, randomness: Double) async throws(StoreError) -> Rescue
+
+  /// Deletes at most `limit` final tasks, with all of their history, that have been final for longer than the policy keeps
+  /// them; answers how many.
+  func prune(_ policy: RetentionPolicy, limit: Int) async throws(StoreError) -> Int
+
+  /// Carries out commands from outside (`SteeringDecision` decides). One verdict per command, in order.
+  func steer(_ commands: [Steering]) async throws(StoreError) -> [SteeringVerdict]
+
+  /// One answer per id, in order; nil where there is none.
+  func tasks(_ ids: [TaskID]) async throws(StoreError) -> [TaskRecord?]
+
+  /// Newest first by id. A page may be short, even empty, while `next` is set.
+  func list(_ query: TaskQuery) async throws(StoreError) -> TaskPage
+
+  /// All attempts, first to last, with the running one; nil where there is no such task.
+  func attempts(of id: TaskID) async throws(StoreError) -> [AttemptRecord]?
+
+  /// All events in order of `sequence`, without a gap; nil where there is no such task.
+  func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]?
+
+  /// How many tasks there are now, by queue, type and status; zeros are left out. Costs nothing to speak of at any size.
+  func counts() async throws(StoreError) -> [TaskCount]
+
+  /// Each queue that has a READY task, with the time when the one longest READY became so (within the first of each type and
+  /// priority).
+  func oldestReady() async throws(StoreError) -> [String: Timestamp]
+
+  /// Says that a worker is alive; it stays listed for `WorkerRecord.lifetime`. `lastSeenAt` is set by the store.
+  func register(_ worker: WorkerRecord) async throws(StoreError)
+
+  /// Takes a worker from the list at once.
+  func unregister(worker id: String) async throws(StoreError)
+
+  func workers() async throws(StoreError) -> [WorkerRecord]
+
+  /// Returns if the store can commit now.
+  func check() async throws(StoreError)
+
+  /// Ends all use. Calls after it throw `.unavailable`.
+  func close() async
+}
+
+/// Tasks that are accepted together or not at all.
+package struct Submission: Sendable, Hashable {
+  package var tasks: [AcceptedTask]
+
+  package init(_ tasks: [AcceptedTask]) {
+    self.tasks = tasks
+  }
+}
+
+package enum SubmissionVerdict: Sendable, Hashable {
+  /// Durable. `at` is the store's time of acceptance: with it `TaskRecord(_:acceptedAt:)` is what was written.
+  case accepted(at: Timestamp)
+}
+
+package struct Promotion: Sendable, Hashable {
+  package var promoted: Int
+  package var expired: Int
+  /// Where READY tasks appeared.
+  package var lanes: Set<Lane>
+  /// How long until the next task is due or expires; nil if none waits. Zero when the limit cut this call short.
+  package var nextIn: Duration?
+
+  package init(promoted: Int, expired: Int, lanes: Set<Lane>, nextIn: Duration?) {
+    self.promoted = promoted
+    self.expired = expired
+    self.lanes = lanes
+    self.nextIn = nextIn
+  }
+}
+
+/// A queue and a type: what a claim looks for.
+package struct Lane: Sendable, Hashable {
+  package var queue: String
+  package var type: String
+
+  package init(queue: String, type: String) {
+    self.queue = queue
+    self.type = type
+  }
+}
+
+package struct Rescue: Sendable, Hashable {
+  package struct Rescued: Sendable, Hashable {
+    package var id: TaskID
+    package var lane: Lane
+    /// LOST or TIMED_OUT.
+    package var outcome: AttemptOutcome
+    package var status: TaskStatus
+
+    package init(id: TaskID, lane: Lane, outcome: AttemptOutcome, status: TaskStatus) {
+      self.id = id
+      self.lane = lane
+      self.outcome = outcome
+      self.status = status
+    }
+  }
+  package var rescued: [Rescued]
+  /// True when the limit cut this call short.
+  package var isPartial: Bool
+
+  package init(rescued: [Rescued], isPartial: Bool) {
+    self.rescued = rescued
+    self.isPartial = isPartial
+  }
+}
+
+/// How long final tasks are kept; nil is for ever.
+package struct RetentionPolicy: Sendable, Hashable {
+  package var success: Duration?
+  package var dead: Duration?
+  package var cancelled: Duration?
+
+  package init(success: Duration?, dead: Duration?, cancelled: Duration?) {
+    self.success = success
+    self.dead = dead
+    self.cancelled = cancelled
+  }
+}
+
+package struct Steering: Sendable, Hashable {
+  package enum Action: Sendable, Hashable {
+    case cancel
+    case retry
+    case patch(TaskPatch)
+  }
+  package var task: TaskID
+  package var action: Action
+  package var actor: String
+
+  package init(_ action: Action, task: TaskID, actor: String) {
+    self.task = task
+    self.action = action
+    self.actor = actor
+  }
+}
+
+/// Nil leaves a field as it is.
+package struct TaskPatch: Sendable, Hashable {
+  package var priority: Int?
+  package var available: When?
+  package var tags: [String]?
+  package var metadata: [String: String]?
+
+  package init(
+    priority: Int? = nil, available: When? = nil, tags: [String]? = nil, metadata: [String: String]? = nil
+  ) {
+    self.priority = priority
+    self.available = available
+    self.tags = tags
+    self.metadata = metadata
+  }
+
+  /// The names of the fields it changes, for the event's cause.
+  package var fields: [String] {
+    [
+      priority == nil ? nil : "priority", available == nil ? nil : "availableAt", tags == nil ? nil : "tags",
+      metadata == nil ? nil : "metadata",
+    ].compactMap(\.self)
+  }
+}
+
+package enum SteeringVerdict: Sendable, Hashable {
+  /// The task as it is after the command.
+  case done(TaskRecord)
+  case notFound
+  /// The state forbids it; nothing changed.
+  case illegal(TaskStatus)
+}
+
+package struct TaskCount: Sendable, Hashable {
+  package var lane: Lane
+  package var status: TaskStatus
+  package var count: Int
+
+  package init(lane: Lane, status: TaskStatus, count: Int) {
+    self.lane = lane
+    self.status = status
+    self.count = count
+  }
+}
+
+/// What a store can fail with. A task's own failure is never one of these.
+package enum StoreError: Error, Sendable, Hashable {
+  /// Cannot be reached or cannot write now (disk full, locked, shutting down); nothing was changed; try again later.
+  case unavailable(String)
+  /// Whether it was committed is not known.
+  case unknownOutcome(String)
+  /// Will not work until somebody mends it: corrupt file, newer schema, read-only, served by another process.
+  case unusable(String)
+
+  package var message: String {
+    switch self {
+    case .unavailable(let message), .unknownOutcome(let message), .unusable(let message): message
+    }
+  }
+}
