@@ -23,9 +23,11 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -49,14 +51,23 @@ let package = Package(
       dependencies: [
         "MartletCore",
         .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "GRDBSQLite", package: "GRDB.swift"),
       ],
+      resources: [.embedInCode("Migrations")],
       swiftSettings: settings),
     .target(
       name: "MartletHTTP",
       dependencies: [
         "MartletCore", "MartletEngine",
-        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       swiftSettings: settings),
     .target(
@@ -64,6 +75,9 @@ let package = Package(
       dependencies: [
         "MartletCore",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: settings),
     .target(
@@ -72,14 +86,75 @@ let package = Package(
         "MartletCore", "MartletEngine", "MartletHTTP", "MartletSQLite",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Configuration", package: "swift-configuration"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
         .product(name: "Yams", package: "Yams"),
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "MartletBench",
+      dependencies: [
+        "MartletCore", "MartletEngine", "MartletHTTP", "MartletSQLite",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       swiftSettings: settings),
     .executableTarget(
       name: "MartletCommand",
       dependencies: [
-        "Martlet", "MartletClient", "MartletCore",
+        "Martlet", "MartletBench", "MartletClient", "MartletCore",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "MartletTestKit",
+      dependencies: ["MartletCore"],
+      path: "Tests/MartletTestKit",
+      swiftSettings: settings),
+    .testTarget(
+      name: "StoreConformanceTests",
+      dependencies: ["MartletCore", "MartletTestKit"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "MartletMetricsTests",
+      dependencies: [
+        "MartletCore", "MartletEngine",
+        .product(name: "Metrics", package: "swift-metrics"),
+      ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "MartletTests",
+      dependencies: [
+        "Martlet", "MartletCore", "MartletEngine",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "ScriptedServer",
+      dependencies: [
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      path: "Tests/ScriptedServer",
+      swiftSettings: settings),
+    .testTarget(
+      name: "MartletClientTests",
+      dependencies: ["MartletClient", "MartletCore", "ScriptedServer"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "MartletCommandTests",
+      dependencies: [
+        "MartletClient", "MartletCommand", "MartletCore", "ScriptedServer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),

@@ -109,6 +109,29 @@ package struct AcceptedTask: Sendable, Hashable {
   package var traceparent: String?
   package var replayOf: TaskID?
 
+  package init(
+    id: TaskID, type: String, queue: String, payload: [UInt8], priority: Int, eligible: When, runAt: Timestamp?,
+    retries: Int, backoff: RetryPolicy, timeout: Duration, lease: Duration, expiresAt: Timestamp?, tags: [String],
+    metadata: [String: String], traceparent: String?, replayOf: TaskID?
+  ) {
+    self.id = id
+    self.type = type
+    self.queue = queue
+    self.payload = payload
+    self.priority = priority
+    self.eligible = eligible
+    self.runAt = runAt
+    self.retries = retries
+    self.backoff = backoff
+    self.timeout = timeout
+    self.lease = lease
+    self.expiresAt = expiresAt
+    self.tags = tags
+    self.metadata = metadata
+    self.traceparent = traceparent
+    self.replayOf = replayOf
+  }
+
   /// PENDING or READY, and when it is eligible, for a submission accepted at `now`.
   package func initial(now: Timestamp) -> (status: TaskStatus, availableAt: Timestamp) {
     let availableAt = eligible.resolved(now: now)
@@ -193,6 +216,8 @@ package enum Limits {
   /// Log lines and bytes kept with one attempt; the last ones win.
   package static let logLines = 1000
   package static let logBytes = 64 * 1024
+  /// A longer result is not kept, half a JSON value being none; the task succeeds all the same (`resultTruncated`).
+  package static let resultBytes = 256 * 1024
 
   /// 1–128 of `A-Z a-z 0-9 . _ : -`, for types and queues.
   package static func isName(_ text: String) -> Bool {

@@ -51,8 +51,7 @@ package protocol TaskStore: WorkSource {
   /// How many tasks there are now, by queue, type and status; zeros are left out. Costs nothing to speak of at any size.
   func counts() async throws(StoreError) -> [TaskCount]
 
-  /// Each queue that has a READY task, with the time when the one longest READY became so (within the first of each type and
-  /// priority).
+  /// Each queue that has a READY task, with the earliest `availableAt` of these.
   func oldestReady() async throws(StoreError) -> [String: Timestamp]
 
   /// Says that a worker is alive; it stays listed for `WorkerRecord.lifetime`. `lastSeenAt` is set by the store.

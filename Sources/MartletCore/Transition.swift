@@ -57,6 +57,11 @@ package struct Transition: Sendable, Hashable {
 
   /// The events that this end of an attempt is told by, in order.
   package func events(outcome: AttemptOutcome) -> [TaskEventType] {
+    Self.events(outcome: outcome, status: status)
+  }
+
+  /// The same, for an attempt that ended so and left its task in `status`.
+  package static func events(outcome: AttemptOutcome, status: TaskStatus) -> [TaskEventType] {
     switch (outcome, status) {
     case (.success, _): [.succeeded]
     case (.cancelled, _): [.cancelled]

@@ -1,0 +1,217 @@
+// Every decision an installation can make, read once at start and never asked for again. `martlet serve` gets them from
+// `Settings.load`; an embedder may fill them in by hand and pass them to `MartletServer`.
+
+public import Logging
+public import MartletCore
+
+/// How a server behaves. The names are those of the configuration: `server.port` is `settings.server.port`.
+public struct Settings: Sendable, Hashable {
+  /// What listens, and what this process does.
+  public var server: Server
+  /// Where tasks are kept.
+  public var database: Database
+  /// The worker inside this process.
+  public var workers: Workers
+  /// What fills the fields that a submission leaves out.
+  public var tasks: Tasks
+  /// How long final tasks are kept.
+  public var retention: Retention
+  /// Where handlers may call.
+  public var network: Network
+  /// The server's own log.
+  public var log: Log
+
+  /// Everything has a default: one node on this machine, with a SQLite file in the working directory.
+  public init(
+    server: Server = Server(), database: Database = Database(), workers: Workers = Workers(), tasks: Tasks = Tasks(),
+    retention: Retention = Retention(), network: Network = Network(), log: Log = Log()
+  ) {
+    self.server = server
+    self.database = database
+    self.workers = workers
+    self.tasks = tasks
+    self.retention = retention
+    self.network = network
+    self.log = log
+  }
+
+  /// What listens, and what this process does.
+  public struct Server: Sendable, Hashable {
+    /// A loopback address (127.0.0.1, ::1) or `localhost`: this version has no authentication, so it serves nobody else.
+    public var host: String
+    /// 0 takes any free one.
+    public var port: Int
+    /// Requests with a larger body are answered 413.
+    public var maxBodyBytes: Int
+    /// The duties of this node; all of them unless told otherwise.
+    public var roles: Set<Role>
+
+    public init(
+      host: String = "127.0.0.1", port: Int = 8080, maxBodyBytes: Int = 8 * 1024 * 1024,
+      roles: Set<Role> = Set(Role.allCases)
+    ) {
+      self.host = host
+      self.port = port
+      self.maxBodyBytes = maxBodyBytes
+      self.roles = roles
+    }
+  }
+
+  /// A duty that a node can take on.
+  public enum Role: String, CaseIterable, Sendable, Hashable {
+    /// Answers HTTP.
+    case api
+    /// Moves what is due, rescues what was lost, deletes what is old.
+    case scheduler
+    /// Carries out tasks.
+    case worker
+    /// Tells people. Has nothing to do in this version.
+    case notifier
+  }
+
+  /// Where tasks are kept.
+  public struct Database: Sendable, Hashable {
+    /// `sqlite:PATH`, relative to the working directory, or `sqlite::memory:`.
+    public var url: String
+    /// What an accepted task survives.
+    public var durability: Durability
+
+    public init(url: String = "sqlite:martlet.db", durability: Durability = .strict) {
+      self.url = url
+      self.durability = durability
+    }
+  }
+
+  /// What an accepted task survives.
+  public enum Durability: String, CaseIterable, Sendable, Hashable {
+    /// A power cut: nothing is acknowledged before it is on disk.
+    case strict
+    /// The end of the process, but the last moments may be lost with the machine. Faster.
+    case relaxed
+  }
+
+  /// The worker inside this process.
+  public struct Workers: Sendable, Hashable {
+    /// Attempts that run at once.
+    public var concurrency: Int
+    /// The queues it takes tasks from.
+    public var queues: [String]
+    /// How long running attempts may go on when the process is asked to stop; then they are given back.
+    public var shutdownGraceSeconds: Double
+
+    public init(concurrency: Int = 32, queues: [String] = ["default"], shutdownGraceSeconds: Double = 25) {
+      self.concurrency = concurrency
+      self.queues = queues
+      self.shutdownGraceSeconds = shutdownGraceSeconds
+    }
+  }
+
+  /// What fills the fields that a submission leaves out, and how large its payload may be.
+  public struct Tasks: Sendable, Hashable {
+    /// Retries after the first attempt.
+    public var maxRetries: Int
+    /// Bounds one attempt.
+    public var timeoutSeconds: Double
+    /// How long a silent worker keeps a task.
+    public var leaseSeconds: Double
+    /// Tasks with a larger payload are answered 413.
+    public var maxPayloadBytes: Int
+    /// The waits between attempts.
+    public var backoff: RetryPolicy
+
+    public init(
+      maxRetries: Int = 3, timeoutSeconds: Double = 300, leaseSeconds: Double = 30, maxPayloadBytes: Int = 256 * 1024,
+      backoff: RetryPolicy = RetryPolicy()
+    ) {
+      self.maxRetries = maxRetries
+      self.timeoutSeconds = timeoutSeconds
+      self.leaseSeconds = leaseSeconds
+      self.maxPayloadBytes = maxPayloadBytes
+      self.backoff = backoff
+    }
+  }
+
+  /// How long final tasks are kept; nil is for ever.
+  public struct Retention: Sendable, Hashable {
+    /// Those that succeeded.
+    public var successSeconds: Double?
+    /// Dead letters.
+    public var deadSeconds: Double?
+    /// Those that were cancelled, expired or lost a dependency.
+    public var cancelledSeconds: Double?
+
+    public init(
+      successSeconds: Double? = 7 * 86_400, deadSeconds: Double? = 90 * 86_400, cancelledSeconds: Double? = 30 * 86_400
+    ) {
+      self.successSeconds = successSeconds
+      self.deadSeconds = deadSeconds
+      self.cancelledSeconds = cancelledSeconds
+    }
+  }
+
+  /// Where handlers may call.
+  public struct Network: Sendable, Hashable {
+    /// Whether outgoing calls may go to loopback, private, link-local and metadata addresses. Nil allows it only while the
+    /// server itself listens on loopback.
+    public var allowPrivateTargets: Bool?
+
+    public init(allowPrivateTargets: Bool? = nil) {
+      self.allowPrivateTargets = allowPrivateTargets
+    }
+  }
+
+  /// The server's own log.
+  public struct Log: Sendable, Hashable {
+    /// Less important lines are left out.
+    public var level: Logger.Level
+    /// How a line looks.
+    public var format: LogFormat
+
+    public init(level: Logger.Level = .info, format: LogFormat = .text) {
+      self.level = level
+      self.format = format
+    }
+  }
+
+  /// How a line of the log looks.
+  public enum LogFormat: String, CaseIterable, Sendable, Hashable {
+    /// For people.
+    case text
+    /// One JSON object a line.
+    case json
+  }
+}
+
+// MARK: - What the rest of the server reads
+
+extension Settings {
+  package var privateTargetsAreAllowed: Bool {
+    network.allowPrivateTargets ?? server.isOnLoopback
+  }
+}
+
+extension Settings.Server {
+  package var isOnLoopback: Bool {
+    host.lowercased() == "localhost" || IPAddress(host)?.isLoopback == true
+  }
+}
+
+extension Settings.Tasks {
+  package var defaults: TaskDefaults {
+    var defaults = TaskDefaults()
+    defaults.retries = maxRetries
+    defaults.timeout = .seconds(timeoutSeconds)
+    defaults.lease = .seconds(leaseSeconds)
+    defaults.backoff = backoff
+    defaults.maxPayloadBytes = maxPayloadBytes
+    return defaults
+  }
+}
+
+extension Settings.Retention {
+  package var policy: RetentionPolicy {
+    RetentionPolicy(
+      success: successSeconds.map { .seconds($0) }, dead: deadSeconds.map { .seconds($0) },
+      cancelled: cancelledSeconds.map { .seconds($0) })
+  }
+}

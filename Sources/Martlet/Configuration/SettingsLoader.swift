@@ -1,0 +1,140 @@
+// From flags, environment and file to one validated `Settings`, with every problem at once and the source of every value.
+// Called by `martlet serve`, `config check` and `config show`.
+
+internal import Configuration
+
+/// Settings, and where each of them comes from.
+package struct LoadedSettings: Sendable {
+  package let settings: Settings
+  /// The file that was read, as it was named; nil if none.
+  package let file: String?
+  /// What was accepted and does nothing, one line each: to be logged at start.
+  package let warnings: [String]
+  private let origins: [String: String]
+  private let otherValues: [String: String]
+
+  package struct Row: Sendable, Hashable {
+    package var key: String
+    /// Secrets are hidden.
+    package var value: String
+    /// `--port`, `MARTLET_SERVER_PORT`, `martlet.yaml:12`, `default`.
+    package var source: String
+
+    package init(key: String, value: String, source: String) {
+      self.key = key
+      self.value = value
+      self.source = source
+    }
+  }
+
+  /// One row per setting, in the order of the documentation.
+  package func describe() -> [Row] {
+    Setting.supported.map { setting in
+      let value = otherValues[setting.key] ?? setting.show(settings)
+      return Row(
+        key: setting.key, value: setting.isSecret && !value.isEmpty ? Setting.redacted : Setting.printable(value),
+        source: source(of: setting.key))
+    }
+  }
+
+  package func source(of key: String) -> String {
+    origins[key] ?? "default"
+  }
+
+  fileprivate init(
+    settings: Settings, file: String?, warnings: [String], origins: [String: String], otherValues: [String: String]
+  ) {
+    self.settings = settings
+    self.file = file
+    self.warnings = warnings
+    self.origins = origins
+    self.otherValues = otherValues
+  }
+}
+
+extension Settings {
+  /// - Parameters:
+  ///   - flags: what was given on the command line, by key: `["server.port": "9000"]`.
+  ///   - environment: the whole environment of the process.
+  ///   - workingDirectory: where a relative path of a configuration file starts.
+  package static func load(
+    flags: [String: String], environment: [String: String], workingDirectory: String
+  ) throws(SettingsError) -> LoadedSettings {
+    var problems: [SettingsProblem] = []
+    // First comes first. Overrides of the fleet and AWS SSM belong between the environment and the file.
+    var layers = [
+      ConfigurationLayer.commandLine(flags, problems: &problems),
+      ConfigurationLayer.environment(environment, problems: &problems),
+    ]
+    let named = configuredFile(layers)
+    let file = ConfigurationFile(named: named, in: workingDirectory, problems: &problems)
+    if let file { layers.append(.file(file, problems: &problems)) }
+
+    let reader = ConfigReader(providers: layers.map(\.provider))
+    var settings = Settings()
+    var origins: [String: String] = [:]
+    var given: [String: RawSetting] = [:]
+    var complaints: [String: Complaint] = [:]
+    for setting in Setting.supported {
+      guard let raw = reader.raw(setting) else { continue }
+      origins[setting.key] = layers.lazy.compactMap { $0.origins[setting.key] }.first
+      given[setting.key] = raw
+      complaints[setting.key] = setting.read(raw, &settings)
+    }
+    if let file, named == nil { origins[Setting.fileKey] = file.name }
+    complaints.merge(settings.complaints) { unreadable, _ in unreadable }
+    problems += Setting.supported.compactMap { setting in
+      complaints[setting.key].map { complaint in
+        SettingsProblem(
+          key: setting.key, value: setting.shown(given[setting.key] ?? .text(setting.show(settings))),
+          source: origins[setting.key] ?? "default", detail: complaint.detail, code: complaint.code)
+      }
+    }
+    guard problems.isEmpty else { throw SettingsError(problems: problems) }
+
+    var otherValues = given.filter { Setting.byKey[$0.key]?.support == .withoutEffect }.mapValues(\.text)
+    otherValues[Setting.fileKey] = file?.name ?? ""
+    let warnings = Setting.supported.filter { $0.support == .withoutEffect && given[$0.key] != nil }.map {
+      "\($0.key) (\(origins[$0.key] ?? "default")) has no effect in this version"
+    }
+    return LoadedSettings(
+      settings: settings, file: file?.name, warnings: warnings, origins: origins, otherValues: otherValues)
+  }
+
+  /// The same rules for settings that were made by hand.
+  package func check() throws(SettingsError) {
+    let complaints = complaints
+    let problems = Setting.supported.compactMap { setting in
+      complaints[setting.key].map { complaint in
+        SettingsProblem(
+          key: setting.key, value: setting.shown(.text(setting.show(self))), source: "Settings",
+          detail: complaint.detail, code: complaint.code)
+      }
+    }
+    guard problems.isEmpty else { throw SettingsError(problems: problems) }
+  }
+
+  private var complaints: [String: Complaint] {
+    var complaints: [String: Complaint] = [:]
+    for setting in Setting.supported { complaints[setting.key] = setting.check(self) }
+    for (key, complaint) in Settings.crossComplaints(self) where complaints[key] == nil { complaints[key] = complaint }
+    return complaints
+  }
+
+  private static func configuredFile(_ layers: [ConfigurationLayer]) -> (path: String, origin: String)? {
+    let reader = ConfigReader(providers: layers.map(\.provider))
+    guard let path = reader.string(forKey: ConfigKey(Setting.fileKey)),
+      let origin = layers.lazy.compactMap({ $0.origins[Setting.fileKey] }).first
+    else { return nil }
+    return (path, origin)
+  }
+}
+
+extension ConfigReader {
+  fileprivate func raw(_ setting: Setting) -> RawSetting? {
+    let key = ConfigKey(setting.key)
+    return setting.isList
+      ? stringArray(forKey: key, isSecret: setting.isSecret).map { .list($0) }
+      : string(forKey: key, isSecret: setting.isSecret).map { .text($0) }
+  }
+}

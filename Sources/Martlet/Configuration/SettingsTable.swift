@@ -1,0 +1,152 @@
+// The one table of settings. Loading, validation, `config show` and docs/configuration.md are all made from it; a new setting
+// is a field of `Settings` and a line here.
+
+internal import Logging
+internal import MartletCore
+
+extension Setting {
+  /// What this version can do, in the order in which it is shown.
+  package static let supported: [Setting] = [
+    Setting(
+      "server.host", \.server.host, .text("loopback address or `localhost`", complaint: hostComplaint), flag: "--host",
+      needsRestart: true, "Address to listen on. Only loopback: this version has no authentication."),
+    Setting(
+      "server.port", \.server.port, .whole(0...65_535), flag: "--port", needsRestart: true,
+      "Port to listen on; 0 takes any free one."),
+    Setting(
+      "server.maxBodyBytes", \.server.maxBodyBytes, .whole(1024...1_073_741_824, unit: "bytes"),
+      "Largest request body; a larger one is answered 413."),
+    Setting(
+      "server.roles", \.server.roles, .choices(), flag: "--roles", needsRestart: true,
+      "Duties of this node. `notifier` has nothing to do yet."),
+    Setting(
+      "database.url", \.database.url, .text("`sqlite:PATH` or `sqlite::memory:`", complaint: databaseComplaint),
+      flag: "--database", needsRestart: true,
+      "Where tasks are kept. A relative path starts at the working directory."),
+    Setting(
+      "database.durability", \.database.durability, .choice, flag: "--durability", needsRestart: true,
+      "`strict`: what was acknowledged survives a power cut. `relaxed`: faster, and a power cut may cost the last moments."
+    ),
+    Setting(
+      "workers.concurrency", \.workers.concurrency, .whole(1...10_000), alias: "WORKER_CONCURRENCY",
+      "Attempts that run at once on this node."),
+    Setting(
+      "workers.queues", \.workers.queues, .list("list of queue names", complaint: queuesComplaint), needsRestart: true,
+      "Queues that this node's worker takes tasks from."),
+    Setting(
+      "workers.shutdownGraceSeconds", \.workers.shutdownGraceSeconds, .number(0...3600, unit: "seconds"),
+      "How long running attempts may go on after SIGTERM; then they are given back without cost."),
+    Setting(
+      "tasks.maxRetries", \.tasks.maxRetries, .whole(0...100), alias: "MAX_RETRIES",
+      "Retries after the first attempt, where a task does not say."),
+    Setting(
+      "tasks.timeoutSeconds", \.tasks.timeoutSeconds, .number(0.001...604_800, unit: "seconds"),
+      "Longest duration of one attempt, where a task does not say."),
+    Setting(
+      "tasks.leaseSeconds", \.tasks.leaseSeconds, .number(1...3600, unit: "seconds"),
+      "How long a silent worker keeps a task, where the task does not say."),
+    Setting(
+      "tasks.maxPayloadBytes", \.tasks.maxPayloadBytes, .whole(1...67_108_864, unit: "bytes"),
+      "Largest payload of a task; a larger one is answered 413."),
+    Setting(
+      "tasks.backoff.strategy", \.tasks.backoff.strategy, .choice,
+      "How waits between attempts grow, where a task does not say."),
+    Setting(
+      "tasks.backoff.baseSeconds", \.tasks.backoff.baseSeconds, .number(0...Limits.farthestSeconds, unit: "seconds"),
+      "First wait."),
+    Setting(
+      "tasks.backoff.factor", \.tasks.backoff.factor, .number(1...1000),
+      "Each exponential wait is this many times the one before."),
+    Setting(
+      "tasks.backoff.maxSeconds", \.tasks.backoff.maxSeconds, .number(0...Limits.farthestSeconds, unit: "seconds"),
+      "No wait is longer."),
+    Setting(
+      "tasks.backoff.jitter", \.tasks.backoff.jitter, .number(0...1),
+      "Share of a wait that is random: 0.2 makes it 80 % to 100 % of its length."),
+    Setting(
+      "retention.successSeconds", \.retention.successSeconds, .retention,
+      "How long tasks that succeeded are kept."),
+    Setting(
+      "retention.deadSeconds", \.retention.deadSeconds, .retention, "How long dead letters are kept."),
+    Setting(
+      "retention.cancelledSeconds", \.retention.cancelledSeconds, .retention,
+      "How long cancelled tasks are kept."),
+    Setting(
+      "network.allowPrivateTargets", \.network.allowPrivateTargets, .yesOrNo,
+      show: { String($0.privateTargetsAreAllowed) },
+      "Whether handlers may call private addresses. By default only while the server listens on loopback."),
+    Setting("log.level", \.log.level, .choice, "Least important level that is logged."),
+    Setting("log.format", \.log.format, .choice, needsRestart: true, "`json` writes one object a line."),
+    Setting(
+      fileKey, .full, defaultValue: "", flag: "--config",
+      "The configuration file; `martlet.yaml` in the working directory is read if it is there. Not in the file itself."),
+    Setting(
+      "notifications.type", .withoutEffect, alias: "NOTIFICATION_TYPE",
+      "Accepted without effect: this version sends no notices."),
+  ]
+
+  static let fileKey = "config.file"
+
+  /// What later versions will do; naming it is a clear error rather than an unknown key.
+  static let planned: [Setting] =
+    [
+      "server.tls.certificate", "server.tls.key", "database.connections", "database.schema", "redis.url",
+      "idempotency.retentionSeconds", "auth.jwt.secret", "auth.jwt.jwks", "auth.jwt.issuer", "auth.jwt.audience",
+      "auth.apiKeys", "auth.bootstrapKey", "rateLimit.perSecond", "rateLimit.burst", "notifications.webhook.url",
+      "notifications.webhook.secret", "notifications.email.to", "notifications.email.from", "notifications.smtp.host",
+      "notifications.smtp.port", "notifications.smtp.user", "notifications.smtp.password", "notifications.smtp.tls",
+      "events.kafka.brokers", "events.kafka.topics.events", "events.kafka.topics.deadLetters", "events.rabbitmq.url",
+      "events.rabbitmq.exchange", "events.rabbitmq.deadLetterQueue", "events.streamSeconds", "config.ssm.path",
+      "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds", "telemetry.metricsOpen",
+      "telemetry.otlp.endpoint",
+    ].map { Setting($0, .planned, isSecret: true, "") }
+
+  static let known = supported + planned
+  static let byKey = Dictionary(uniqueKeysWithValues: known.map { ($0.key, $0) })
+  static let byEnvironmentName = Dictionary(uniqueKeysWithValues: known.map { ($0.environmentName, $0) })
+  static let byAlias = Dictionary(
+    uniqueKeysWithValues: known.compactMap { setting in setting.alias.map { ($0, setting) } })
+}
+
+extension Form<Double?> {
+  fileprivate static let retention = number(0...Limits.farthestSeconds, unit: "seconds", orWord: "never")
+}
+
+extension Settings {
+  /// What no setting can say by itself.
+  static func crossComplaints(_ settings: Settings) -> [(key: String, Complaint)] {
+    var complaints: [(key: String, Complaint)] = []
+    if settings.tasks.maxPayloadBytes > settings.server.maxBodyBytes {
+      complaints.append(
+        ("tasks.maxPayloadBytes", "is more than server.maxBodyBytes (\(settings.server.maxBodyBytes)) lets through"))
+    }
+    return complaints
+  }
+}
+
+@Sendable private func hostComplaint(_ host: String) -> Complaint? {
+  var server = Settings.Server()
+  server.host = host
+  guard !server.isOnLoopback else { return nil }
+  return Complaint(
+    "would let everybody in: this version has no authentication and listens on loopback only (127.0.0.1, ::1, localhost)",
+    code: "auth")
+}
+
+@Sendable private func databaseComplaint(_ url: String) -> Complaint? {
+  let scheme = url.prefix { $0 != ":" }
+  if scheme == "postgres" || scheme == "postgresql" { return "is not supported by this version yet; use sqlite:PATH" }
+  let path = url.dropFirst("sqlite:".count)
+  // `sqlite://data/x.db` reads like a relative path and would mean `/data/x.db`.
+  let isMisleading = path.hasPrefix("//") && !path.hasPrefix("///")
+  return url.hasPrefix("sqlite:") && !path.isEmpty && !isMisleading ? nil : "must be sqlite:PATH or sqlite::memory:"
+}
+
+@Sendable private func queuesComplaint(_ queues: [String]) -> Complaint? {
+  if queues.isEmpty { return "must name at least one queue" }
+  if let wrong = queues.first(where: { !Limits.isName($0) }) {
+    return "names '\(Setting.printable(wrong))'; a queue's name is 1–128 of A-Z a-z 0-9 . _ : -"
+  }
+  let twice = Dictionary(grouping: queues) { $0 }.filter { $0.value.count > 1 }.keys.min()
+  return twice.map { "names \($0) twice" }
+}

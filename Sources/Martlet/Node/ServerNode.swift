@@ -1,0 +1,141 @@
+// The composition root: makes everything a node is made of, runs it together and closes the store last.
+
+internal import Foundation
+internal import Logging
+internal import MartletCore
+internal import MartletEngine
+internal import MartletHTTP
+internal import MartletSQLite
+internal import ServiceLifecycle
+
+/// One run of a node, from opening the store to closing it.
+struct ServerNode: Service {
+  let settings: Settings
+  let handlers: [any TaskHandler]
+  let logger: Logger
+  let onStart: @Sendable (StartedNode) -> Void
+
+  /// What a handler may take to stop once it was cancelled; after that the process leaves without it.
+  private static let cancellationGrace = Duration.seconds(3)
+
+  func run() async throws {
+    let location = try DatabaseLocation(settings.database.url)
+    let builtIn = BuiltInHandlers(settings: settings)
+    let result = await Result { () async throws -> Void in try await serve(location, builtIn) }
+    await builtIn.shutdown()
+    try result.get()
+    logger.info("stopped")
+  }
+
+  private func serve(_ location: DatabaseLocation, _ builtIn: BuiltInHandlers) async throws {
+    let registry = try HandlerRegistry(allHandlers(builtIn))
+    let store = try await SQLiteStore.open(
+      path: location.path, durability: settings.database.durability == .strict ? .strict : .relaxed,
+      clock: { Timestamp(milliseconds: Int64((Date().timeIntervalSince1970 * 1000).rounded(.down))) })
+    let executor = HandlerExecutor(maxThreads: max(2, settings.workers.concurrency))
+    let registryOfMetrics = PrometheusRegistry()
+    let engine = Engine(
+      engineSettings, store: store, registry: registry, executor: executor, clock: SystemClock(), random: .system,
+      metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)
+    let http =
+      settings.server.roles.contains(.api) ? httpServer(engine, metrics: registryOfMetrics, location) : nil
+    if http == nil { onStart(StartedNode(address: nil, database: location.shown)) }
+    let result = await Result { () async throws -> Void in try await run(engine, http, store) }
+    await store.close()
+    executor.shutdown()
+    try result.get()
+  }
+
+  /// Both until both have drained; a failure of one stops the other.
+  private func run(_ engine: Engine, _ http: HTTPServer?, _ store: SQLiteStore) async throws {
+    let drained = Alarm()
+    try await withGracefulShutdownHandler {
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await leaveBehind(engine, store, after: drained) }
+        try await withThrowingTaskGroup(of: Void.self) { parts in
+          parts.addTask { await engine.run() }
+          if let http {
+            parts.addTask {
+              do {
+                try await http.run()
+              } catch {
+                engine.drain()
+                throw error
+              }
+            }
+          }
+          try await parts.waitForAll()
+        }
+        group.cancelAll()
+      }
+    } onGracefulShutdown: {
+      logger.info("draining", metadata: ["running": "\(engine.busy)"])
+      engine.drain()
+      drained.ring()
+    }
+  }
+
+  /// A handler that does not stop cannot be made to: when its time is over the process ends without it, and its lease heals.
+  private func leaveBehind(_ engine: Engine, _ store: SQLiteStore, after drained: Alarm) async throws {
+    await drained.wait()
+    do {
+      try await Task.sleep(for: .seconds(settings.workers.shutdownGraceSeconds) + Self.cancellationGrace)
+    } catch {
+      return  // all went well
+    }
+    logger.warning("leaving \(engine.busy) attempts behind that do not stop; their leases will end")
+    await store.close()
+    exit(0)
+  }
+
+  private func httpServer(_ engine: Engine, metrics: PrometheusRegistry, _ location: DatabaseLocation) -> HTTPServer {
+    HTTPServer(
+      configuration: HTTPConfiguration(
+        host: settings.server.host, port: settings.server.port, maxBodyBytes: settings.server.maxBodyBytes,
+        requiresLoopbackHost: true, version: Version.current),
+      tasks: engine.service,
+      metrics: {
+        try await engine.service.refreshGauges()
+        return metrics.render()
+      }, logger: logger, metricsFactory: metrics,
+      onListening: { host, port in
+        let host = host.contains(":") ? "[\(host)]" : host
+        onStart(StartedNode(address: "http://\(host):\(port)", database: location.shown))
+      })
+  }
+
+  /// The built-in ones, but for the types that the embedder handles.
+  private func allHandlers(_ builtIn: BuiltInHandlers) -> [any TaskHandler] {
+    let own = Set(handlers.flatMap { type(of: $0).types })
+    return handlers + builtIn.all.filter { own.isDisjoint(with: type(of: $0).types) }
+  }
+
+  private var engineSettings: EngineSettings {
+    var engine = EngineSettings()
+    engine.defaults.retries = settings.tasks.maxRetries
+    engine.defaults.timeout = .seconds(settings.tasks.timeoutSeconds)
+    engine.defaults.lease = .seconds(settings.tasks.leaseSeconds)
+    engine.defaults.backoff = settings.tasks.backoff
+    engine.defaults.maxPayloadBytes = settings.tasks.maxPayloadBytes
+    engine.retention = RetentionPolicy(
+      success: settings.retention.successSeconds.map { .seconds($0) },
+      dead: settings.retention.deadSeconds.map { .seconds($0) },
+      cancelled: settings.retention.cancelledSeconds.map { .seconds($0) })
+    engine.isScheduler = settings.server.roles.contains(.scheduler)
+    engine.host = ProcessInfo.processInfo.hostName
+    if settings.server.roles.contains(.worker) {
+      engine.worker = Worker.Settings(
+        id: "\(engine.host)-\(ProcessInfo.processInfo.processIdentifier)-\(String(UInt16.random(in: .min ... .max), radix: 36))",
+        queues: settings.workers.queues, concurrency: settings.workers.concurrency,
+        grace: .seconds(settings.workers.shutdownGraceSeconds))
+    }
+    return engine
+  }
+}
+
+extension Result where Failure == any Error {
+  /// What an asynchronous call gave or threw.
+  fileprivate init(_ body: () async throws -> Success) async {
+    do { self = .success(try await body()) } catch { self = .failure(error) }
+  }
+}

@@ -1,0 +1,156 @@
+// The scenarios of `martlet bench`: each makes a fresh database, does its work with fsync on, and gives figures per second or
+// milliseconds. A figure stands beside the limit of the same tables measured in the same run, since machines differ and waver.
+
+internal import Foundation
+internal import Logging
+internal import MartletCore
+internal import MartletEngine
+internal import MartletSQLite
+
+package struct BenchOptions: Sendable {
+  /// Where databases are made; removed afterwards.
+  package var directory: String
+  package var rounds = 5
+  package var drainTasks = 100_000
+  /// Of each submit and pickup measurement.
+  package var seconds = 3.0
+  package var scenarios: Set<Scenario> = Set(Scenario.allCases)
+  /// The `martlet` binary, for the scenarios that start a server of its own.
+  package var executable: String?
+
+  package init(directory: String) {
+    self.directory = directory
+  }
+}
+
+package enum Scenario: String, CaseIterable, Sendable {
+  /// Durable single submits, in process.
+  case submit
+  /// The same over HTTP.
+  case http
+  /// 1,000 tasks a call.
+  case bulk
+  case drain
+  case pickup
+  /// Resident memory of an idle server.
+  case memory
+}
+
+/// One measured thing: a value per round.
+package struct BenchResult: Sendable {
+  package var scenario: Scenario
+  package var name: String
+  package var unit: String
+  package var values: [Double]
+
+  package var median: Double {
+    let sorted = values.sorted()
+    guard !sorted.isEmpty else { return .nan }
+    let middle = sorted.count / 2
+    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+  }
+  package var lowest: Double { values.min() ?? .nan }
+  package var highest: Double { values.max() ?? .nan }
+}
+
+package struct Bench: Sendable {
+  let options: BenchOptions
+  let progress: @Sendable (String) -> Void
+
+  package init(_ options: BenchOptions, progress: @escaping @Sendable (String) -> Void) {
+    self.options = options
+    self.progress = progress
+  }
+
+  /// All rounds of all scenarios, interleaved, so that a slow minute of the machine hits each alike.
+  package func run() async throws -> [BenchResult] {
+    var results = Results()
+    for round in 1...options.rounds {
+      for scenario in Scenario.allCases where options.scenarios.contains(scenario) {
+        progress("round \(round) of \(options.rounds): \(scenario.rawValue)")
+        switch scenario {
+        case .submit: try await submit(&results)
+        case .http: try await http(&results)
+        case .bulk: try await bulk(&results)
+        case .drain: try await drain(&results)
+        case .pickup: try await pickup(&results)
+        case .memory: try await memory(&results)
+        }
+      }
+    }
+    return results.measurements
+  }
+
+  /// A fresh store in a file of its own, gone afterwards.
+  func withStore<Value>(_ body: (SQLiteStore) async throws -> Value) async throws -> Value {
+    let path = options.directory + "/bench-\(UUID().uuidString).db"
+    let store = try await SQLiteStore.open(path: path, clock: Self.wallClock)
+    let result: Result<Value, any Error>
+    do { result = .success(try await body(store)) } catch { result = .failure(error) }
+    await store.close()
+    for suffix in ["", "-wal", "-shm", ".lock"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+    return try result.get()
+  }
+
+  /// A running engine over the store, drained when `body` is done.
+  func withEngine<Value: Sendable>(
+    _ store: SQLiteStore, handlers: [any TaskHandler], concurrency: Int = 32, settings: EngineSettings = EngineSettings(),
+    _ body: @Sendable (Engine) async throws -> Value
+  ) async throws -> Value {
+    var settings = settings
+    if !handlers.isEmpty {
+      settings.worker = Worker.Settings(
+        id: "bench", queues: ["default"], concurrency: concurrency, grace: .seconds(10))
+    }
+    let executor = HandlerExecutor(maxThreads: concurrency)
+    defer { executor.shutdown() }
+    var logger = Logger(label: "bench")
+    logger.logLevel = .warning
+    let engine = Engine(
+      settings, store: store, registry: try HandlerRegistry(handlers), executor: executor, clock: SystemClock(),
+      random: .system, metrics: TaskMetrics(factory: PrometheusRegistry()), logger: logger)
+    return try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await engine.run() }
+      defer { engine.drain() }
+      return try await body(engine)
+    }
+  }
+
+  static let wallClock: @Sendable () -> Timestamp = {
+    Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
+  }
+}
+
+/// Values by scenario and name, in the order in which they first came.
+struct Results: Sendable {
+  private(set) var measurements: [BenchResult] = []
+
+  mutating func add(_ scenario: Scenario, _ name: String, _ value: Double, _ unit: String) {
+    if let index = measurements.firstIndex(where: { $0.scenario == scenario && $0.name == name }) {
+      measurements[index].values.append(value)
+    } else {
+      measurements.append(BenchResult(scenario: scenario, name: name, unit: unit, values: [value]))
+    }
+  }
+}
+
+/// Does nothing, as fast as it can be told to.
+struct NoOp: TaskHandler {
+  static let type = "noop"
+  let onRun: @Sendable (AttemptContext) -> Void
+
+  func run(_ payload: RawJSON, context: AttemptContext) async throws -> TaskResult {
+    onRun(context)
+    return .done
+  }
+}
+
+func elapsed(since start: ContinuousClock.Instant) -> Double {
+  let duration = ContinuousClock.now - start
+  return Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
+}
+
+/// A payload of about 200 bytes, as a mail or a payment has.
+let samplePayload = Array(
+  #"{"to":"user@example.com","subject":"Welcome to Our Platform!","orderId":"ord_018f7e1c","amount":1999,"currency":"EUR","items":[{"sku":"A-1","n":2},{"sku":"B-7","n":1}],"note":"leave at the door"}"#
+    .utf8)

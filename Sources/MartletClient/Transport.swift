@@ -1,0 +1,161 @@
+// Sends one `Call` over AsyncHTTPClient, repeats it where that is safe (`RetryBudget`), and sorts what can go wrong
+// into `MartletClientError`.
+
+internal import AsyncHTTPClient
+internal import Foundation
+internal import MartletCore
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+
+/// A checked JSON answer.
+package struct Answer: Sendable {
+  package let server: String
+  package let status: Int
+  /// As it came.
+  package let json: [UInt8]
+  let root: JSONSlice
+}
+
+extension MartletClient {
+  package func answer(to call: Call) async throws -> Answer {
+    if let fault = call.fault { throw fault }
+    var budget = RetryBudget(options.retries)
+    while true {
+      do throws(ExchangeFailure) {
+        return try await exchange(call)
+      } catch {
+        guard let pause = budget.pause(after: error, reading: call.method == .get) else {
+          throw error.told(server: server)
+        }
+        try await clock.pause(pause)
+      }
+    }
+  }
+
+  private func exchange(_ call: Call) async throws(ExchangeFailure) -> Answer {
+    let status: Int
+    let head: HTTPHeaders
+    let body: [UInt8]
+    do {
+      let limit = options.requestTimeout + call.hold
+      let response = try await http.execute(request(call), timeout: TimeAmount(limit))
+      status = Int(response.status.code)
+      head = response.headers
+      body = Array(buffer: try await response.body.collect(upTo: options.maxAnswerBytes))
+    } catch {
+      throw ExchangeFailure(error, maxAnswerBytes: options.maxAnswerBytes)
+    }
+    if status >= 400, !call.answers.contains(status) {
+      let retryAfter = head.first(name: "retry-after").flatMap { Int($0) }.map { Duration.seconds(max(0, $0)) }
+      throw .refused(
+        Problem(status: status, body: body, retryAfter: retryAfter, requestID: head.first(name: "x-request-id")))
+    }
+    guard (200..<300).contains(status) || call.answers.contains(status) else {
+      throw .unexpected("status \(status)\(head.first(name: "location").map { ", a redirect to \($0)" } ?? "")")
+    }
+    do throws(JSONError) {
+      return Answer(server: server, status: status, json: body, root: try JSONScanner.scan(body))
+    } catch {
+      throw .unexpected("the body \(error.predicate)")
+    }
+  }
+
+  private func request(_ call: Call) -> HTTPClientRequest {
+    var request = HTTPClientRequest(url: server + call.target)
+    request.method = HTTPMethod(rawValue: call.method.rawValue)
+    request.headers.add(name: "accept", value: "application/json, application/problem+json")
+    request.headers.add(name: "user-agent", value: "martlet-client")
+    switch credential {
+    case .none: break
+    case .apiKey(let key): request.headers.add(name: "x-api-key", value: key)
+    case .token(let token): request.headers.add(name: "authorization", value: "Bearer \(token)")
+    }
+    if let traceparent = call.traceparent { request.headers.add(name: "traceparent", value: traceparent) }
+    if let body = call.body {
+      request.headers.add(name: "content-type", value: "application/json")
+      request.body = .bytes(ByteBuffer(bytes: body))
+    }
+    return request
+  }
+
+  static func makeHTTP(_ options: Options) -> HTTPClient {
+    var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+    configuration.timeout.connect = TimeAmount(options.connectTimeout)
+    // Silence within an answer; longer than any request may be held.
+    configuration.timeout.read = TimeAmount(options.requestTimeout + Call.longestWait)
+    // Attempts are this library's own business: a refused connection is told, not waited out.
+    configuration.connectionPool.retryConnectionEstablishment = false
+    return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+  }
+}
+
+/// Why one exchange gave no answer.
+enum ExchangeFailure: Error, Hashable {
+  case cancelled
+  /// Nothing was sent.
+  case unreachable(String)
+  /// Broken off after something was sent.
+  case broken(String)
+  /// Sent, and the time is over: not repeated, it would only take as long again.
+  case timedOut(String)
+  case refused(Problem)
+  case unexpected(String)
+  case invalid(String)
+  case shutDown
+
+  init(_ error: any Error, maxAnswerBytes: Int) {
+    switch error {
+    case is CancellationError: self = .cancelled
+    case let error as HTTPClientError: self.init(error)
+    case let error as NIOConnectionError: self = .unreachable(Self.reason(error))
+    // Only connecting can be refused; every other error of a socket may come after the first byte.
+    case let error as IOError where error.errnoCode == ECONNREFUSED: self = .unreachable(Self.text(error))
+    case let error as IOError: self = .broken(Self.text(error))
+    case let error as HTTPParserError where error == .invalidEOFState: self = .broken("the answer was cut short")
+    case is HTTPParserError: self = .unexpected("it does not speak HTTP")
+    case is NIOTooManyBytesError: self = .unexpected("the body is longer than \(maxAnswerBytes) bytes")
+    default: self = .broken(String(describing: error))
+    }
+  }
+
+  private init(_ error: HTTPClientError) {
+    switch error {
+    case .cancelled: self = .cancelled
+    case .connectTimeout: self = .unreachable("connecting took too long")
+    case .tlsHandshakeTimeout: self = .unreachable("the TLS handshake took too long")
+    case .getConnectionFromPoolTimeout: self = .unreachable("no connection came free in time")
+    case .deadlineExceeded, .readTimeout, .writeTimeout: self = .timedOut("the time for the request was over")
+    case .remoteConnectionClosed: self = .broken("the connection was closed")
+    case .alreadyShutdown: self = .shutDown
+    case .invalidURL, .emptyHost, .emptyScheme: self = .invalid("the server's address is not a URL")
+    default:
+      // Header values are the only input of callers that AsyncHTTPClient checks.
+      self =
+        error.shortDescription.hasPrefix("Invalid header")
+        ? .invalid("the credential or traceparent cannot be sent as a header")
+        : .broken(error.shortDescription.lowercased())
+    }
+  }
+
+  func told(server: String) -> any Error {
+    switch self {
+    case .cancelled: CancellationError()
+    case .unreachable(let reason): MartletClientError.unreachable(server: server, reason: reason)
+    case .broken(let reason), .timedOut(let reason): MartletClientError.noAnswer(server: server, reason: reason)
+    case .refused(let problem): MartletClientError.problem(problem)
+    case .unexpected(let reason): MartletClientError.unexpectedAnswer(server: server, reason: reason)
+    case .invalid(let reason): MartletClientError.invalidRequest(reason)
+    case .shutDown: MartletClientError.unreachable(server: server, reason: "the client was shut down")
+    }
+  }
+
+  private static func reason(_ error: NIOConnectionError) -> String {
+    guard let first = error.connectionErrors.first?.error else { return "the host name cannot be resolved" }
+    return (first as? IOError).map(text) ?? "no connection could be made"
+  }
+
+  private static func text(_ error: IOError) -> String {
+    String(cString: strerror(error.errnoCode)).lowercased()
+  }
+}

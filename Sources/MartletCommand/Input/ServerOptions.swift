@@ -1,0 +1,35 @@
+// Where the server is and who asks: shared by every command that is a client.
+
+internal import ArgumentParser
+internal import Foundation
+internal import MartletClient
+
+struct ServerOptions: ParsableArguments {
+  static let defaultServer = "http://127.0.0.1:8080"
+
+  @Option(help: ArgumentHelp("Address of the server (or MARTLET_SERVER).", valueName: "url"))
+  var server: String?
+
+  /// Runs `body` with a client. A server that does not answer is told at once: whoever typed the command is waiting.
+  func withClient<Result>(_ body: (MartletClient) async throws -> Result) async throws -> Result {
+    let (server, credential) = resolved(ProcessInfo.processInfo.environment)
+    var options = MartletClient.Options()
+    options.retries.whileUnreachable = .zero
+    return try await MartletClient.withClient(server: server, credential: credential, options: options, body)
+  }
+
+  /// The option wins over the environment, a key over a token; empty variables count as absent.
+  func resolved(_ environment: [String: String]) -> (server: String, credential: MartletClient.Credential) {
+    func variable(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+    let server = server ?? variable("MARTLET_SERVER") ?? Self.defaultServer
+    let credential =
+      variable("MARTLET_API_KEY").map(MartletClient.Credential.apiKey)
+      ?? variable("MARTLET_TOKEN").map(MartletClient.Credential.token) ?? .none
+    return (server, credential)
+  }
+}
+
+struct OutputOptions: ParsableArguments {
+  @Flag(help: "Print the server's JSON, one document.")
+  var json = false
+}

@@ -1,0 +1,37 @@
+// The flags that set settings, shared by `serve`, `migrate` and `config`. They are handed on as text: the settings' own table
+// judges flags, variables and file alike.
+
+internal import ArgumentParser
+internal import Foundation
+internal import Martlet
+
+struct SettingsOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("The configuration file (default: martlet.yaml here, if there is one).", valueName: "file"))
+  var config: String?
+  @Option(help: ArgumentHelp("The address to listen on (default: 127.0.0.1).", valueName: "address"))
+  var host: String?
+  @Option(help: ArgumentHelp("The port to listen on; 0 takes a free one (default: 8080).", valueName: "port"))
+  var port: String?
+  @Option(help: ArgumentHelp("The database: sqlite:PATH or sqlite::memory: (default: sqlite:martlet.db).", valueName: "url"))
+  var database: String?
+  @Option(help: ArgumentHelp("What this node does: a list of api, scheduler, worker, notifier (default: all).", valueName: "list"))
+  var roles: String?
+  @Option(help: ArgumentHelp("strict (fsync at every commit) or relaxed (default: strict).", valueName: "mode"))
+  var durability: String?
+
+  func load() throws(CommandFailure) -> LoadedSettings {
+    let flags = [
+      "config.file": config, "server.host": host, "server.port": port, "database.url": database,
+      "server.roles": roles, "database.durability": durability,
+    ].compactMapValues(\.self)
+    do throws(SettingsError) {
+      return try Settings.load(
+        flags: flags, environment: ProcessInfo.processInfo.environment,
+        workingDirectory: FileManager.default.currentDirectoryPath)
+    } catch {
+      if error.problems.count == 1 { throw CommandFailure(.usage, error.description) }
+      throw CommandFailure(
+        .usage, "the configuration has \(error.problems.count) faults", details: error.problems.map(\.description))
+    }
+  }
+}

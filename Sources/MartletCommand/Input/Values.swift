@@ -1,0 +1,84 @@
+// Reads the values of options; what is wrong with one is said in a sentence, before any server is asked.
+
+internal import ArgumentParser
+internal import MartletClient
+internal import MartletCore
+
+enum Values {
+  /// Seconds as a number, or with units: `90`, `1.5`, `500ms`, `90s`, `5m`, `1h30m`, `2d`.
+  static func seconds(_ text: String) throws -> Double {
+    let units = ["ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400]
+    if text.utf8.allSatisfy({ ("0"..."9").contains(Character(Unicode.Scalar($0))) || $0 == UInt8(ascii: ".") }),
+      let plain = Double(text), plain.isFinite
+    {
+      return plain
+    }
+    var total = 0.0
+    var rest = Substring(text)
+    while !rest.isEmpty {
+      let number = rest.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+      rest = rest.dropFirst(number.count)
+      let unit = rest.prefix { $0.isASCII && $0.isLetter }
+      rest = rest.dropFirst(unit.count)
+      guard let value = Double(number), let factor = units[String(unit)] else {
+        throw ValidationError("a number of seconds was expected, or a form such as 90s, 5m, 1h30m, 2d")
+      }
+      total += value * factor
+    }
+    guard !text.isEmpty, total.isFinite else { throw ValidationError("a number of seconds was expected") }
+    return total
+  }
+
+  static func time(_ text: String) throws -> Timestamp {
+    guard let time = Timestamp(text) else {
+      throw ValidationError(
+        "a time in RFC 3339 was expected, such as 2026-02-01T10:00:00Z or 2026-02-01T11:00:00+01:00")
+    }
+    return time
+  }
+
+  static func taskID(_ text: String) throws -> TaskID {
+    guard let id = TaskID(text) else {
+      throw ValidationError("a task's id was expected, such as 0190a7c4-5e1b-7cc3-98c4-dc0c0c07398f")
+    }
+    return id
+  }
+
+  /// A comma list, in either case; `FAILED` and `DEAD_LETTER` mean `DEAD`.
+  static func statuses(_ text: String) throws -> Set<TaskStatus> {
+    var statuses: Set<TaskStatus> = []
+    for name in text.split(separator: ",") {
+      guard let status = TaskStatus(wireName: name.uppercased()) else {
+        let all = TaskStatus.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ValidationError("'\(name)' is none of \(all)")
+      }
+      statuses.insert(status)
+    }
+    return statuses
+  }
+
+  static func names(_ text: String) throws -> [String] {
+    text.split(separator: ",").map(String.init)
+  }
+
+  static func pair(_ text: String) throws -> Pair {
+    guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {
+      throw ValidationError("a form such as name=value was expected")
+    }
+    return Pair(name: String(text[..<equals]), value: String(text[text.index(after: equals)...]))
+  }
+
+  struct Pair: Hashable {
+    var name: String
+    var value: String
+  }
+
+  /// - Throws: a name that is given twice.
+  static func map(_ pairs: [Pair], option: String) throws -> [String: String] {
+    var map: [String: String] = [:]
+    for pair in pairs where map.updateValue(pair.value, forKey: pair.name) != nil {
+      throw CommandFailure(.usage, "\(option) gives '\(pair.name)' twice")
+    }
+    return map
+  }
+}

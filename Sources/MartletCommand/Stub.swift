@@ -1,2 +1,0 @@
-import ArgumentParser
-@main struct Martlet0: AsyncParsableCommand { mutating func run() async throws {} }

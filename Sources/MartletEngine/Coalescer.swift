@@ -1,0 +1,115 @@
+// Group commit at the edges: calls that arrive while one is in flight make up the next, so that many callers share one
+// transaction. There is no timer, and no task of its own: callers take turns at leading.
+
+package import MartletCore
+internal import Synchronization
+
+/// Gathers concurrent calls into batches. Each caller's items stay together and in order.
+package final class Coalescer<Item: Sendable, Verdict: Sendable>: Sendable {
+  /// Answers one verdict per item, in order.
+  package typealias Operation = @Sendable ([Item]) async throws(StoreError) -> [Verdict]
+
+  private let operation: Operation
+  private let largestBatch: Int
+  private let lanes: Int
+  private let state = Mutex(State())
+
+  private struct State {
+    var inFlight = 0
+    var waiting: [Waiter] = []
+  }
+
+  private struct Waiter {
+    let items: [Item]
+    let continuation: CheckedContinuation<Turn, Never>
+  }
+
+  private enum Turn: Sendable {
+    case lead
+    case answered(Result<[Verdict], StoreError>)
+  }
+
+  /// - Parameters:
+  ///   - largestBatch: items in one call, unless a single caller brings more.
+  ///   - lanes: calls in flight at once.
+  package init(largestBatch: Int = 500, lanes: Int = 1, operation: @escaping Operation) {
+    self.largestBatch = largestBatch
+    self.lanes = lanes
+    self.operation = operation
+  }
+
+  package func callAsFunction(_ items: [Item]) async throws(StoreError) -> [Verdict] {
+    switch await turn(items) {
+    case .answered(let result): try result.get()
+    case .lead: try await lead(items)
+    }
+  }
+
+  private func turn(_ items: [Item]) async -> Turn {
+    let isFree = state.withLock { state -> Bool in
+      guard state.inFlight < lanes else { return false }
+      state.inFlight += 1
+      return true
+    }
+    if isFree { return .lead }
+    return await withCheckedContinuation { continuation in
+      let isFree = state.withLock { state -> Bool in
+        guard state.inFlight < lanes else {
+          state.waiting.append(Waiter(items: items, continuation: continuation))
+          return false
+        }
+        state.inFlight += 1
+        return true
+      }
+      if isFree { continuation.resume(returning: .lead) }
+    }
+  }
+
+  private func lead(_ items: [Item]) async throws(StoreError) -> [Verdict] {
+    let followers = takeFollowers(besides: items.count)
+    let result = await run(items + followers.flatMap(\.items))
+    var start = items.count
+    for follower in followers {
+      let range = start..<(start + follower.items.count)
+      follower.continuation.resume(returning: .answered(result.map { Array($0[range]) }))
+      start = range.upperBound
+    }
+    passOn()
+    return Array(try result.get().prefix(items.count))
+  }
+
+  private func run(_ items: [Item]) async -> Result<[Verdict], StoreError> {
+    do throws(StoreError) {
+      let verdicts = try await operation(items)
+      precondition(verdicts.count == items.count, "a store answers each item")
+      return .success(verdicts)
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  private func takeFollowers(besides own: Int) -> [Waiter] {
+    state.withLock { state in
+      var total = own
+      let count = state.waiting.prefix { waiter in
+        total += waiter.items.count
+        return total <= largestBatch
+      }.count
+      let followers = Array(state.waiting.prefix(count))
+      state.waiting.removeFirst(count)
+      return followers
+    }
+  }
+
+  /// The lead goes to the one that waits longest.
+  private func passOn() {
+    let next = state.withLock { state -> Waiter? in
+      if state.waiting.isEmpty {
+        state.inFlight -= 1
+        return nil
+      }
+      return state.waiting.removeFirst()
+    }
+    next?.continuation.resume(returning: .lead)
+  }
+}

@@ -1,0 +1,168 @@
+// Puts a node together: the service that HTTP and embedders call, the worker, and the background duties, over one store.
+// `MartletServer` runs it in production, tests and simulation with a clock, a store and an executor of their own.
+
+package import Logging
+package import MartletCore
+internal import Synchronization
+
+package struct EngineSettings: Sendable {
+  package var defaults = TaskDefaults()
+  package var retention = RetentionPolicy(success: nil, dead: nil, cancelled: nil)
+  /// Nil: this node carries out nothing itself.
+  package var worker: Worker.Settings?
+  /// False: time passes by this node; another has the role `scheduler`.
+  package var isScheduler = true
+  package var host = "localhost"
+
+  package init() {}
+}
+
+package final class Engine: Sendable {
+  package let service: TaskService
+  private let parts: EngineParts
+  private let settings: EngineSettings
+  private let broker: ClaimBroker
+  private let worker: Worker?
+  private let finished = Alarm()
+
+  /// - Parameters:
+  ///   - executor: where handlers run.
+  package init(
+    _ settings: EngineSettings, store: any TaskStore, registry: HandlerRegistry, executor: any TaskExecutor,
+    clock: any EngineClock, random: RandomSource, metrics: TaskMetrics, logger: Logger
+  ) {
+    self.settings = settings
+    let parts = EngineParts(store: store, clock: clock, random: random, metrics: metrics, logger: logger)
+    self.parts = parts
+    service = TaskService(parts, registry: registry, defaults: settings.defaults)
+    let source = WorkDesk(parts)
+    let broker = ClaimBroker(source: source, clock: clock, random: random, logger: logger)
+    self.broker = broker
+    worker = settings.worker.map { workerSettings in
+      Worker(
+        workerSettings, source: source, broker: broker, registry: registry, executor: executor, clock: clock,
+        random: random, observer: parts.observer, logger: logger)
+    }
+    parts.wakeUp.onWork { broker.ring($0) }
+    if let worker { parts.wakeUp.onCancelled { worker.nudge($0) } }
+  }
+
+  /// Runs until drained. Cancelling the task stops everything where it is, as a crash would.
+  package func run() async {
+    await withTaskGroup(of: Void.self) { group in
+      for duty in duties { group.addTask { await duty.run() } }
+      group.addTask { await self.broker.run() }
+      if let worker {
+        await worker.run()
+        if !Task.isCancelled, let id = settings.worker?.id { await unregister(id) }
+      } else {
+        await finished.wait()
+      }
+      group.cancelAll()
+    }
+  }
+
+  /// Takes no more work and lets `run` return once what was begun has ended or is given back. Waiting callers are answered.
+  package func drain() {
+    service.drain()
+    broker.close()
+    worker?.drain()
+    finished.ring()
+  }
+
+  /// Attempts under way on this node.
+  package var busy: Int { worker?.busy ?? 0 }
+
+  private var duties: [PeriodicService] {
+    var duties: [PeriodicService] = [.storeTime(parts), .completionWatcher(parts)]
+    if settings.isScheduler {
+      duties += [.promoter(parts), .rescuer(parts), .pruner(parts, policy: settings.retention)]
+    }
+    if let worker, let its = settings.worker {
+      let record = WorkerRecord(
+        id: its.id, host: settings.host, kind: its.isLocal ? .node : .remote, types: service.localTypes,
+        queues: its.queues, running: 0, lastSeenAt: Timestamp(milliseconds: 0))
+      duties.append(.heartbeat(parts, worker: record) { worker.busy })
+      duties.append(.leaseGauge(parts) { worker.leases })
+    }
+    return duties
+  }
+
+  private func unregister(_ id: String) async {
+    do throws(StoreError) {
+      try await parts.store.unregister(worker: id)
+    } catch {
+      parts.logger.debug("could not sign off: \(error.message)")
+    }
+  }
+}
+
+/// What the parts of one node share.
+final class EngineParts: Sendable {
+  let store: any TaskStore
+  let clock: any EngineClock
+  let random: RandomSource
+  let metrics: EngineMetrics
+  let logger: Logger
+  let wakeUp = WakeUp()
+  let board = CompletionBoard()
+  let storeTime: StoreTime
+
+  init(store: any TaskStore, clock: any EngineClock, random: RandomSource, metrics: TaskMetrics, logger: Logger) {
+    self.store = store
+    self.clock = clock
+    self.random = random
+    self.metrics = EngineMetrics(metrics, clock: clock)
+    self.logger = logger
+    storeTime = StoreTime(store: store, clock: clock)
+  }
+
+  /// Runs a store call and measures it.
+  func timed<Value>(
+    _ operation: String, _ call: () async throws(StoreError) -> Value
+  ) async throws(StoreError) -> Value {
+    let start = clock.now
+    defer { metrics.storeCall(operation, took: clock.now - start) }
+    return try await call()
+  }
+
+  /// An attempt ended and left its task so: tell whoever it concerns.
+  func settled(_ id: TaskID, lane: Lane, status: TaskStatus) {
+    metrics.settled(lane, status)
+    switch status {
+    case .success, .dead, .cancelled: board.tell(id)
+    case .ready: wakeUp.work(in: [lane])
+    case .pending, .retry: wakeUp.due(in: .zero)
+    case .running: break
+    }
+  }
+
+  var observer: WorkObserver {
+    WorkObserver(
+      started: { [metrics] task in
+        metrics.started(Lane(queue: task.queue, type: task.type), waited: max(.zero, task.startedAt - task.readyAt))
+      },
+      reported: { [self] task, outcome, ranFor, verdict in
+        let lane = Lane(queue: task.queue, type: task.type)
+        switch verdict {
+        case .applied(let status):
+          metrics.ended(lane, outcome: outcome.attemptOutcome, after: ranFor)
+          settled(task.id, lane: lane, status: status)
+        case .lost:
+          logger.warning(
+            "a report came too late: the lease was lost",
+            metadata: ["task_id": "\(task.id)", "attempt": "\(task.attempt)", "outcome": "\(outcome.attemptOutcome.rawValue)"])
+        }
+      })
+  }
+}
+
+extension PeriodicService {
+  static func leaseGauge(_ engine: EngineParts, leases: @escaping @Sendable () -> Int) -> PeriodicService {
+    PeriodicService("lease-gauge", clock: engine.clock, random: engine.random, logger: engine.logger) {
+      () throws(StoreError) in
+      engine.metrics.setLeases(leases())
+      return .seconds(5)
+    }
+  }
+}

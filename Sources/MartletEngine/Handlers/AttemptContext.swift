@@ -1,0 +1,115 @@
+// What a handler may know and say while it runs. Made by `AttemptRunner` for each attempt.
+
+public import Logging
+public import MartletCore
+internal import Synchronization
+
+/// One attempt of one task, as its handler sees it.
+public final class AttemptContext: Sendable {
+  let task: ClaimedTask
+  private let baseLogger: Logger
+  private let state: Mutex<State>
+
+  struct State {
+    var logs: [String] = []
+    var progress: Progress?
+    var progressIsNew = false
+  }
+
+  package init(task: ClaimedTask, logger: Logger) {
+    self.task = task
+    baseLogger = logger
+    state = Mutex(State())
+  }
+
+  /// The same over all attempts: the key to make outside effects idempotent with.
+  public var taskID: TaskID { task.id }
+  public var type: String { task.type }
+  public var queue: String { task.queue }
+  /// 1 is the first.
+  public var attempt: Int { task.attempt }
+  public var maxAttempts: Int { task.maxAttempts }
+  public var createdAt: Timestamp { task.createdAt }
+  /// When the client wanted it, if it said so.
+  public var runAt: Timestamp? { task.runAt }
+  /// When this attempt became eligible.
+  public var availableAt: Timestamp { task.availableAt }
+  /// When this attempt was claimed, by the store's clock.
+  public var startedAt: Timestamp { task.startedAt }
+  public var tags: [String] { task.tags }
+  public var metadata: [String: String] { task.metadata }
+  /// W3C Trace Context of the submission.
+  public var traceparent: String? { task.traceparent }
+
+  /// True once the work is no longer wanted: cancelled, timed out, lease lost or shutting down.
+  public var isCancelled: Bool { withUnsafeCurrentTask { $0?.isCancelled ?? false } }
+
+  /// Logs to the server's log with the task's id and attempt, and keeps each line with the attempt.
+  public var logger: Logger {
+    var logger = baseLogger
+    logger[metadataKey: "task_id"] = "\(taskID)"
+    logger[metadataKey: "attempt"] = "\(attempt)"
+    logger.handler = AttemptLogHandler(inner: logger.handler) { [self] line in log(line) }
+    return logger
+  }
+
+  /// Keeps a line with the attempt: the last 1,000 lines and 64 KiB stay, on success too.
+  public func log(_ line: String) {
+    state.withLock { state in
+      state.logs.append(line)
+      if state.logs.count > 2 * Limits.logLines { state.logs.removeFirst(Limits.logLines) }
+    }
+  }
+
+  /// Shows how far the attempt is. Stored with the next renewal of the lease.
+  /// - Parameter percent: 0…100; values beyond are clamped.
+  public func progress(_ percent: Double, _ message: String? = nil) {
+    guard percent.isFinite else { return }
+    state.withLock { state in
+      state.progress = Progress(percent: min(max(percent, 0), 100), message: message)
+      state.progressIsNew = true
+    }
+  }
+
+  var logLines: [String] { state.withLock { $0.logs } }
+
+  /// Progress that the store has not been told yet.
+  func takeProgress() -> Progress? {
+    state.withLock { state in
+      guard state.progressIsNew else { return nil }
+      state.progressIsNew = false
+      return state.progress
+    }
+  }
+}
+
+/// Passes records on and keeps their text with the attempt.
+private struct AttemptLogHandler: LogHandler {
+  var inner: any LogHandler
+  let keep: @Sendable (String) -> Void
+
+  init(inner: any LogHandler, keep: @escaping @Sendable (String) -> Void) {
+    self.inner = inner
+    self.keep = keep
+  }
+
+  var logLevel: Logger.Level {
+    get { inner.logLevel }
+    set { inner.logLevel = newValue }
+  }
+
+  var metadata: Logger.Metadata {
+    get { inner.metadata }
+    set { inner.metadata = newValue }
+  }
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { inner[metadataKey: key] }
+    set { inner[metadataKey: key] = newValue }
+  }
+
+  func log(event: LogEvent) {
+    keep("\(event.level): \(event.message)")
+    inner.log(event: event)
+  }
+}

@@ -1,0 +1,50 @@
+// Every metric of the project, in one place: its name as Prometheus sees it and the sentence that explains it. `TaskMetrics`
+// and `MartletHTTP` make their metrics by these; `PrometheusRegistry` takes its HELP lines from here.
+
+package struct MetricName: Sendable, Hashable {
+  package let text: String
+  package let help: String
+
+  private init(_ text: String, _ help: String) {
+    self.text = text
+    self.help = help
+  }
+
+  // MARK: Tasks, by `queue` and `type`
+
+  package static let tasksSubmitted = MetricName("martlet_tasks_submitted_total", "Tasks accepted and stored.")
+  /// Also by `outcome`.
+  package static let attempts = MetricName("martlet_attempts_total", "Attempts that ended, by outcome.")
+  package static let retries = MetricName("martlet_retries_total", "Attempts that failed with a further one to come.")
+  package static let deadLetters = MetricName("martlet_dead_letters_total", "Tasks that ended DEAD.")
+  package static let taskRun = MetricName("martlet_task_run_seconds", "How long attempts ran.")
+  package static let taskWait = MetricName(
+    "martlet_task_wait_seconds", "How long tasks were READY before an attempt began.")
+
+  // MARK: What is there now
+
+  /// By `queue` and `status`.
+  package static let queueTasks = MetricName("martlet_queue_tasks", "Tasks stored now, by status.")
+  /// By `queue`.
+  package static let queueOldestReady = MetricName(
+    "martlet_queue_oldest_ready_seconds", "How long the oldest READY task has waited; 0 when none is READY.")
+  package static let leases = MetricName("martlet_leases", "Leases held by workers of this node.")
+  package static let workers = MetricName("martlet_workers", "Live workers that the store knows.")
+  package static let outboxEvents = MetricName("martlet_outbox_events", "Events that wait for delivery.")
+  package static let outboxOldest = MetricName(
+    "martlet_outbox_oldest_seconds", "How long the oldest undelivered event has waited.")
+
+  // MARK: The edges
+
+  /// By `method`, `route` and `status`.
+  package static let httpRequests = MetricName("martlet_http_requests_total", "HTTP requests answered.")
+  /// By `method` and `route`.
+  package static let httpRequest = MetricName("martlet_http_request_seconds", "How long HTTP requests took.")
+  /// By `operation`.
+  package static let store = MetricName("martlet_store_seconds", "How long calls of the store took, commit included.")
+
+  package static let all = [
+    tasksSubmitted, attempts, retries, deadLetters, taskRun, taskWait, queueTasks, queueOldestReady, leases, workers,
+    outboxEvents, outboxOldest, httpRequests, httpRequest, store,
+  ]
+}

@@ -1,0 +1,32 @@
+// The store as a source of work, with its calls gathered and measured: what the local worker and, through HTTP, remote ones
+// are served by.
+
+internal import MartletCore
+
+final class WorkDesk: WorkSource {
+  private let parts: EngineParts
+  private let finishing: Coalescer<Finish, FinishVerdict>
+  private let renewing: Coalescer<Renewal, RenewalVerdict>
+
+  init(_ parts: EngineParts) {
+    self.parts = parts
+    finishing = Coalescer(largestBatch: 1000) { (finishes) throws(StoreError) in
+      try await parts.timed("finish") { () throws(StoreError) in try await parts.store.finish(finishes) }
+    }
+    renewing = Coalescer(largestBatch: 1000) { (renewals) throws(StoreError) in
+      try await parts.timed("renew") { () throws(StoreError) in try await parts.store.renew(renewals) }
+    }
+  }
+
+  func claim(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
+    try await parts.timed("claim") { () throws(StoreError) in try await parts.store.claim(requests) }
+  }
+
+  func renew(_ renewals: [Renewal]) async throws(StoreError) -> [RenewalVerdict] {
+    try await renewing(renewals)
+  }
+
+  func finish(_ finishes: [Finish]) async throws(StoreError) -> [FinishVerdict] {
+    try await finishing(finishes)
+  }
+}

@@ -1,0 +1,139 @@
+// One for each node: claims for everyone who waits for work here, so that a hundred idle workers are one query, and gives back
+// what a vanished waiter did not take.
+
+package import Logging
+package import MartletCore
+internal import Synchronization
+
+package final class ClaimBroker: Sendable {
+  private let source: any WorkSource
+  private let clock: any EngineClock
+  private let random: RandomSource
+  private let logger: Logger
+  private let alarm = Alarm()
+  private let state = Mutex(State())
+  /// How long a ring may be missed: the truth is found by looking.
+  private let pollInterval: Duration
+
+  private struct State {
+    var nextID = 0
+    var waiting: [Int: Waiter] = [:]
+    var isClosed = false
+  }
+
+  private struct Waiter {
+    var request: ClaimRequest
+    var continuation: CheckedContinuation<Claimed, Never>
+  }
+
+  /// Tasks, and when they were asked for: their leases count from then.
+  package struct Claimed: Sendable {
+    package var tasks: [ClaimedTask]
+    package var sentAt: MonotonicTime
+  }
+
+  package init(
+    source: any WorkSource, clock: any EngineClock, random: RandomSource, logger: Logger,
+    pollInterval: Duration = .seconds(1)
+  ) {
+    self.source = source
+    self.clock = clock
+    self.random = random
+    self.logger = logger
+    self.pollInterval = pollInterval
+  }
+
+  /// At least one task as soon as there is one; none when the caller's task is cancelled or the broker closes. The request's
+  /// token is drawn here.
+  package func claim(_ request: ClaimRequest) async -> Claimed {
+    let id = state.withLock { state in
+      state.nextID += 1
+      return state.nextID
+    }
+    return await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isRefused = state.withLock { state in
+          guard !state.isClosed, !Task.isCancelled else { return true }
+          state.waiting[id] = Waiter(request: request, continuation: continuation)
+          return false
+        }
+        if isRefused { continuation.resume(returning: none) } else { alarm.ring() }
+      }
+    } onCancel: {
+      // What is on its way for it is given back when it arrives.
+      let waiter = state.withLock { $0.waiting.removeValue(forKey: id) }
+      waiter?.continuation.resume(returning: none)
+    }
+  }
+
+  /// There may be work in these lanes.
+  package func ring(_ lanes: Set<Lane>) {
+    let isWanted = state.withLock { state in
+      state.waiting.values.contains { waiter in
+        lanes.contains { waiter.request.queues.contains($0.queue) && waiter.request.types.contains($0.type) }
+      }
+    }
+    // A waiter that is being asked for just now may have missed it, so it is among those looked at.
+    if isWanted { alarm.ring() }
+  }
+
+  /// No more work is given out; all who wait get none.
+  package func close() {
+    let waiters = state.withLock { state in
+      state.isClosed = true
+      defer { state.waiting = [:] }
+      return Array(state.waiting.values)
+    }
+    for waiter in waiters { waiter.continuation.resume(returning: none) }
+  }
+
+  package func run() async {
+    var backoff = Backoff(random: random)
+    while !Task.isCancelled {
+      await alarm.wait(until: clock.now + pollInterval, on: clock)
+      let asked = ask()
+      guard !asked.isEmpty else { continue }
+      let sentAt = clock.now
+      do throws(StoreError) {
+        let answers = try await source.claim(asked.map(\.request))
+        if backoff.succeeded() { logger.info("claiming works again") }
+        await hand(answers.map { Claimed(tasks: $0, sentAt: sentAt) }, to: asked.map(\.id))
+      } catch {
+        if backoff.isFirst { logger.error("cannot claim: \(error.message)") }
+        try? await clock.sleep(for: backoff.failed())  // cancelled: the loop ends
+        alarm.ring()
+      }
+    }
+    close()
+  }
+
+  private func ask() -> [(id: Int, request: ClaimRequest)] {
+    state.withLock { state in
+      state.waiting.keys.sorted().compactMap { id in
+        guard var request = state.waiting[id]?.request else { return nil }
+        request.token = Int64(bitPattern: random.next())
+        return (id, request)
+      }
+    }
+  }
+
+  private var none: Claimed { Claimed(tasks: [], sentAt: clock.now) }
+
+  private func hand(_ answers: [Claimed], to ids: [Int]) async {
+    var unwanted: [ClaimedTask] = []
+    for (id, claimed) in zip(ids, answers) where !claimed.tasks.isEmpty {
+      if let waiter = state.withLock({ $0.waiting.removeValue(forKey: id) }) {
+        waiter.continuation.resume(returning: claimed)
+      } else {
+        unwanted += claimed.tasks
+      }
+    }
+    guard !unwanted.isEmpty else { return }
+    let finishes = unwanted.map { Finish(lease: $0.lease, outcome: .released, randomness: random.fraction()) }
+    do throws(StoreError) {
+      _ = try await source.finish(finishes)
+    } catch {
+      logger.warning("could not give back \(unwanted.count) tasks: \(error.message); their leases will end")
+    }
+  }
+}

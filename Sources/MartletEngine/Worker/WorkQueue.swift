@@ -1,0 +1,139 @@
+// Claimed tasks on their way to a free slot: the local queue of a worker. It knows how many slots are free, so that no more is
+// claimed than will be started soon.
+
+internal import DequeModule
+internal import MartletCore
+internal import Synchronization
+
+final class WorkQueue: Sendable {
+  struct Entry: Sendable {
+    let task: ClaimedTask
+    let context: AttemptContext
+    let signal: AttemptSignal
+  }
+
+  private let slots: Int
+  private let state = Mutex(State())
+
+  private struct State {
+    var entries = Deque<Entry>()
+    var idle = Deque<CheckedContinuation<Entry?, Never>>()
+    var busy = 0
+    var isClosed = false
+    var room: CheckedContinuation<Room?, Never>?
+    /// The mean time from taking an entry to coming back for the next, in seconds, weighted towards the latest.
+    var meanSeconds: Double?
+  }
+
+  /// What may be claimed now.
+  struct Room: Sendable {
+    var limit: Int
+    /// How many of them would wait for a slot.
+    var ahead: Int
+  }
+
+  /// Nothing is claimed that would, as things go, start later than this.
+  private static let horizonSeconds = 0.5
+  private static let mostAhead = 1000
+
+  init(slots: Int) {
+    self.slots = slots
+  }
+
+  /// The next entry for a slot; nil when closed. `spent`: how long the slot's last attempt took.
+  func next(after spent: Duration?) async -> Entry? {
+    await withCheckedContinuation { continuation in
+      let (entry, isAnswered, room) = state.withLock { state -> (Entry?, Bool, Waiting?) in
+        if let spent {
+          state.busy -= 1
+          let seconds = spent.secondsAsDouble
+          state.meanSeconds = state.meanSeconds.map { $0 * 0.95 + seconds * 0.05 } ?? seconds
+        }
+        if state.isClosed { return (nil, true, nil) }
+        if let entry = state.entries.popFirst() {
+          state.busy += 1
+          return (entry, true, takeRoom(&state))
+        }
+        state.idle.append(continuation)
+        return (nil, false, takeRoom(&state))
+      }
+      if isAnswered { continuation.resume(returning: entry) }
+      room?.answer()
+    }
+  }
+
+  /// What comes after the queue was closed is returned.
+  func add(_ entries: [Entry]) -> [Entry] {
+    let handed = state.withLock { state -> [(CheckedContinuation<Entry?, Never>, Entry)]? in
+      if state.isClosed { return nil }
+      var handed: [(CheckedContinuation<Entry?, Never>, Entry)] = []
+      for entry in entries {
+        if let slot = state.idle.popFirst() {
+          state.busy += 1
+          handed.append((slot, entry))
+        } else {
+          state.entries.append(entry)
+        }
+      }
+      return handed
+    }
+    guard let handed else { return entries }
+    for (slot, entry) in handed { slot.resume(returning: entry) }
+    return []
+  }
+
+  /// As soon as more should be claimed; nil when closed.
+  func room() async -> Room? {
+    await withCheckedContinuation { continuation in
+      let waiting = state.withLock { state -> Waiting? in
+        state.room = continuation
+        return takeRoom(&state)
+      }
+      waiting?.answer()
+    }
+  }
+
+  /// Slots get nothing more; what was not started is returned.
+  func close() -> [Entry] {
+    let (rest, idle, room) = state.withLock { state in
+      state.isClosed = true
+      defer {
+        state.entries = []
+        state.idle = []
+        state.room = nil
+      }
+      return (Array(state.entries), Array(state.idle), state.room)
+    }
+    for slot in idle { slot.resume(returning: nil) }
+    room?.resume(returning: nil)
+    return rest
+  }
+
+  var busy: Int { state.withLock(\.busy) }
+
+  private struct Waiting: Sendable {
+    let continuation: CheckedContinuation<Room?, Never>
+    let room: Room?
+    func answer() { continuation.resume(returning: room) }
+  }
+
+  /// The one who waits for room, if there is enough to make a claim worth its while.
+  private func takeRoom(_ state: inout State) -> Waiting? {
+    guard let continuation = state.room else { return nil }
+    if state.isClosed {
+      state.room = nil
+      return Waiting(continuation: continuation, room: nil)
+    }
+    let free = max(0, slots - state.busy - state.entries.count)
+    let ahead = wantedAhead(state)
+    let wanted = slots - state.busy + ahead - state.entries.count
+    guard wanted > 0, free > 0 || state.entries.count * 2 < ahead else { return nil }
+    state.room = nil
+    return Waiting(continuation: continuation, room: Room(limit: wanted, ahead: max(0, wanted - free)))
+  }
+
+  private func wantedAhead(_ state: State) -> Int {
+    guard let mean = state.meanSeconds else { return 0 }
+    return Int(min(Double(Self.mostAhead), Double(slots) * Self.horizonSeconds / max(mean, 1e-6)))
+  }
+}

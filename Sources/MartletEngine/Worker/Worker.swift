@@ -1,0 +1,185 @@
+// Gets work, carries it out in a bounded number of slots, reports. It runs over any `WorkSource`: inside the server that is the
+// store, far away a client.
+
+package import Logging
+package import MartletCore
+internal import Synchronization
+
+package final class Worker: Sendable {
+  package struct Settings: Sendable {
+    /// Unique among living workers.
+    package var id: String
+    package var queues: [String]
+    /// Attempts at once.
+    package var concurrency: Int
+    /// How long running attempts may go on once it drains; then they are cancelled and their tasks given back.
+    package var grace: Duration
+    /// It lives and dies with the process that serves the store.
+    package var isLocal: Bool
+
+    package init(id: String, queues: [String], concurrency: Int, grace: Duration, isLocal: Bool = true) {
+      self.id = id
+      self.queues = queues
+      self.concurrency = concurrency
+      self.grace = grace
+      self.isLocal = isLocal
+    }
+  }
+
+  private let settings: Settings
+  private let broker: ClaimBroker
+  private let registry: HandlerRegistry
+  private let clock: any EngineClock
+  private let random: RandomSource
+  private let logger: Logger
+  private let runner: AttemptRunner
+  private let keeper: LeaseKeeper
+  private let reporter: Reporter
+  private let queue: WorkQueue
+  private let observer: WorkObserver
+  private let draining = Alarm()
+  private let running = Mutex<[LeaseID: AttemptSignal]>([:])
+
+  package init(
+    _ settings: Settings, source: any WorkSource, broker: ClaimBroker, registry: HandlerRegistry,
+    executor: any TaskExecutor, clock: any EngineClock, random: RandomSource, observer: WorkObserver, logger: Logger
+  ) {
+    self.settings = settings
+    self.broker = broker
+    self.registry = registry
+    self.clock = clock
+    self.random = random
+    self.logger = logger
+    self.observer = observer
+    runner = AttemptRunner(registry: registry, executor: executor, logger: logger)
+    let keeper = LeaseKeeper(source: source, clock: clock, logger: logger)
+    self.keeper = keeper
+    reporter = Reporter(
+      source: source, clock: clock, random: random, logger: logger, capacity: max(1000, 4 * settings.concurrency)
+    ) { report, verdict in
+      keeper.letGo(report.task.lease)
+      observer.reported(report.task, report.finish.outcome, report.ranFor, verdict)
+    }
+    queue = WorkQueue(slots: settings.concurrency)
+  }
+
+  /// Attempts under way.
+  package var busy: Int { queue.busy }
+  /// Leases held, those waiting for a slot or for their report included.
+  package var leases: Int { keeper.count }
+
+  /// Its cancellation was asked for: tell the handler now rather than at the next renewal.
+  package func nudge(_ id: TaskID) {
+    keeper.nudge(id)
+  }
+
+  /// Takes no more work; `run` returns when all that was begun has ended or was given back, and is reported.
+  package func drain() {
+    draining.ring()
+  }
+
+  /// Works until drained. When its task is cancelled it leaves everything as it is, as a crash would.
+  package func run() async {
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await self.keeper.run() }
+      await withTaskGroup(of: Void.self) { group in
+        group.addTask { await self.reporter.run() }
+        await carryOut()
+        reporter.close()
+      }
+      group.cancelAll()
+    }
+  }
+
+  private func carryOut() async {
+    await withTaskGroup(of: Void.self) { group in
+      for _ in 0..<settings.concurrency {
+        group.addTask { await self.workSlot() }
+      }
+      await withTaskGroup(of: Void.self) { claiming in
+        claiming.addTask { await self.claimWork() }
+        await draining.wait()
+        claiming.cancelAll()
+        let unstarted = queue.close()
+        if !Task.isCancelled { await giveBack(unstarted) }
+      }
+      if Task.isCancelled { return group.cancelAll() }
+      await stopLatecomers(group: &group)
+    }
+  }
+
+  private func claimWork() async {
+    while !Task.isCancelled, let room = await queue.room() {
+      let claimed = await broker.claim(
+        ClaimRequest(
+          worker: settings.id, queues: settings.queues, types: registry.types, limit: room.limit, ahead: room.ahead,
+          token: 0, isLocal: settings.isLocal))
+      let entries = claimed.tasks.map { task in
+        WorkQueue.Entry(task: task, context: AttemptContext(task: task, logger: logger), signal: AttemptSignal())
+      }
+      for entry in entries {
+        keeper.hold(entry.task, sentAt: claimed.sentAt, context: entry.context, signal: entry.signal)
+      }
+      await giveBack(queue.add(entries))
+    }
+  }
+
+  private func workSlot() async {
+    var spent: Duration?
+    while let entry = await queue.next(after: spent) {
+      let startedAt = clock.now
+      running.withLock { $0[entry.task.lease] = entry.signal }
+      observer.started(entry.task)
+      let outcome = await runner.run(entry.task, context: entry.context, signal: entry.signal)
+      running.withLock { _ = $0.removeValue(forKey: entry.task.lease) }
+      let ranFor = clock.now - startedAt
+      if let outcome, !Task.isCancelled {
+        await report(entry, outcome, ranFor: ranFor)
+      } else {
+        keeper.letGo(entry.task.lease)
+      }
+      spent = ranFor
+    }
+  }
+
+  private func report(_ entry: WorkQueue.Entry, _ outcome: Outcome, ranFor: Duration) async {
+    await reporter.report(
+      Reporter.Report(
+        task: entry.task,
+        finish: Finish(
+          lease: entry.task.lease, outcome: outcome, logs: entry.context.logLines, randomness: random.fraction()),
+        ranFor: ranFor))
+  }
+
+  private func giveBack(_ entries: [WorkQueue.Entry]) async {
+    for entry in entries { await report(entry, .released, ranFor: .zero) }
+  }
+
+  /// Waits for what is running; what takes longer than the grace is cancelled and given back.
+  private func stopLatecomers(group: inout TaskGroup<Void>) async {
+    await withTaskGroup(of: Void.self) { timer in
+      timer.addTask { [self] in
+        do { try await clock.sleep(for: settings.grace) } catch { return }
+        let late = running.withLock { Array($0.values) }
+        if !late.isEmpty { logger.warning("stopping \(late.count) attempts that outlast the grace time") }
+        for signal in late { signal.stop(.draining) }
+      }
+      await group.waitForAll()
+      timer.cancelAll()
+    }
+  }
+}
+
+/// Told of what the worker does; for metrics and for those who wait for results.
+package struct WorkObserver: Sendable {
+  package var started: @Sendable (ClaimedTask) -> Void
+  package var reported: @Sendable (ClaimedTask, Outcome, Duration, FinishVerdict) -> Void
+
+  package init(
+    started: @escaping @Sendable (ClaimedTask) -> Void = { _ in },
+    reported: @escaping @Sendable (ClaimedTask, Outcome, Duration, FinishVerdict) -> Void = { _, _, _, _ in }
+  ) {
+    self.started = started
+    self.reported = reported
+  }
+}

@@ -1,0 +1,127 @@
+// The HTTP face as one service: binds, serves, drains. The composition root makes one and runs it in its `ServiceGroup`.
+
+internal import HummingbirdCore
+package import Logging
+package import MartletCore
+package import MartletEngine
+package import Metrics
+package import NIOCore
+internal import NIOPosix
+internal import ServiceLifecycle
+
+package struct HTTPConfiguration: Sendable {
+  package var host: String
+  /// 0 takes any free one; `onListening` tells which.
+  package var port: Int
+  package var maxBodyBytes: Int
+  /// True while there is no authentication: only requests to loopback names, and none from web pages elsewhere, are answered.
+  package var requiresLoopbackHost: Bool
+  package var version: String
+  /// From a request's head to the end of its body.
+  package var bodyDeadline: Duration
+  /// How long a connection may be silent between requests, or take to send a request's head.
+  package var idleTimeout: Duration
+
+  package init(
+    host: String = "127.0.0.1", port: Int = 8080, maxBodyBytes: Int = 8 * 1024 * 1024,
+    requiresLoopbackHost: Bool = true, version: String, bodyDeadline: Duration = .seconds(30),
+    idleTimeout: Duration = .seconds(60)
+  ) {
+    self.host = host
+    self.port = port
+    self.maxBodyBytes = maxBodyBytes
+    self.requiresLoopbackHost = requiresLoopbackHost
+    self.version = version
+    self.bodyDeadline = bodyDeadline
+    self.idleTimeout = idleTimeout
+  }
+}
+
+package struct HTTPServer: Service {
+  private let configuration: HTTPConfiguration
+  private let responder: Responder
+  private let eventLoopGroup: any EventLoopGroup
+  private let logger: Logger
+  private let onListening: @Sendable (_ host: String, _ port: Int) async -> Void
+
+  /// - Parameters:
+  ///   - metrics: the text of `GET /metrics`
+  ///   - onListening: called once the port takes connections
+  ///   - metricsFactory: where requests are counted
+  package init(
+    configuration: HTTPConfiguration, tasks: TaskService, metrics: @escaping @Sendable () async throws -> String,
+    logger: Logger, metricsFactory: any MetricsFactory = MetricsSystem.factory,
+    eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, clock: any EngineClock = SystemClock(),
+    random: RandomSource = .system, onListening: @escaping @Sendable (_ host: String, _ port: Int) async -> Void
+  ) {
+    self.configuration = configuration
+    self.eventLoopGroup = eventLoopGroup
+    self.logger = logger
+    self.onListening = onListening
+    let trouble = TroubleLog(logger: logger, clock: clock)
+    responder = Responder(
+      api: API(tasks: tasks, renderMetrics: metrics, versionText: configuration.version, trouble: trouble),
+      configuration: configuration, metrics: HTTPMetrics(factory: metricsFactory), clock: clock, random: random,
+      logger: logger)
+  }
+
+  /// Serves until it is told to stop; then takes no new connection, answers long polls at once and finishes the requests that
+  /// have begun.
+  /// - Throws: `ListenFailure` when the address cannot be had.
+  package func run() async throws {
+    guard (0...65_535).contains(configuration.port) else {
+      throw ListenFailure(configuration, reason: "a port is a number from 0 to 65535")
+    }
+    let responder = responder
+    let channel = HTTPChannel(
+      limits: ConnectionLimits(
+        bodyBytes: configuration.maxBodyBytes, bodyTime: TimeAmount(configuration.bodyDeadline),
+        idleTime: TimeAmount(configuration.idleTimeout)),
+      responder: { request, writer, _ in try await responder.respond(to: request, writer: writer) },
+      refuse: { responder.refusal($0) })
+    // Hummingbird reports its own start at `info`; to tell people of it is the composition root's part.
+    var serverLogger = logger
+    serverLogger.logLevel = max(logger.logLevel, .warning)
+    let server = channel.server(
+      configuration: ServerConfiguration(address: .hostname(configuration.host, port: configuration.port)),
+      onServerRunning: { [configuration, onListening] channel in
+        let address = channel.localAddress
+        await onListening(address?.ipAddress ?? configuration.host, address?.port ?? configuration.port)
+      },
+      eventLoopGroup: eventLoopGroup, logger: serverLogger)
+    do {
+      try await withGracefulShutdownHandler {
+        try await server.run()
+      } onGracefulShutdown: {
+        responder.drain()
+      }
+    } catch {
+      // Once it listens, Hummingbird's server throws no more.
+      throw ListenFailure(configuration, reason: ListenFailure.reason(error))
+    }
+  }
+}
+
+/// The server could not begin; one line for people.
+package struct ListenFailure: Error, CustomStringConvertible {
+  package let description: String
+
+  fileprivate init(_ configuration: HTTPConfiguration, reason: String) {
+    let host = configuration.host.contains(":") ? "[\(configuration.host)]" : configuration.host
+    description = "cannot listen on \(host):\(configuration.port): \(reason)"
+  }
+
+  fileprivate static func reason(_ error: any Error) -> String {
+    switch error {
+    case let error as IOError:
+      switch error.errnoCode {
+      case EADDRINUSE: "address already in use"
+      case EADDRNOTAVAIL: "the address is not one of this machine's"
+      case EACCES: "permission denied"
+      default: String(cString: strerror(error.errnoCode)).lowercased()
+      }
+    case is SocketAddressError, is SocketAddressError.UnknownHost: "the host name is not known"
+    default: String(describing: error)
+    }
+  }
+}

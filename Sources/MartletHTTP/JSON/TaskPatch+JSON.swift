@@ -1,0 +1,65 @@
+// From the bytes of `PATCH /tasks/{id}` to a `TaskPatch`; and the check of bodies that carry nothing.
+
+internal import MartletCore
+
+extension TaskPatch {
+  /// - Throws: the text is no JSON (400), or fields are unknown, of the wrong kind or none at all (422).
+  init(json bytes: [UInt8]) throws(Problem) {
+    let root: JSONSlice
+    do throws(JSONError) { root = try JSONScanner.scan(bytes) } catch { throw Problem(error) }
+    var problems = Problems()
+    let names = ["priority", "availableAt", "tags", "metadata"]
+    let fields = JSONFields(root, at: "", known: names, problems: &problems)
+    self.init(
+      priority: fields.int("priority", &problems),
+      available: fields.timestamp("availableAt", &problems).map { .at($0) },
+      tags: fields.strings("tags", &problems),
+      metadata: fields.stringMap("metadata", &problems))
+    check(into: &problems)
+    if problems.all.isEmpty, self.fields.isEmpty {
+      problems.add("", "must have at least one of \(names.joined(separator: ", "))")
+    }
+    guard problems.all.isEmpty else { throw .invalid(problems.all) }
+  }
+}
+
+extension TaskPatch {
+  /// By the rules of a submission.
+  fileprivate func check(into problems: inout Problems) {
+    problems.check(priority, in: 1...9, at: "/priority")
+    if let tags, tags.count > Limits.tags {
+      problems.add("/tags", "has \(tags.count) entries; at most \(Limits.tags) are taken")
+    }
+    for (index, tag) in (tags ?? []).prefix(Limits.tags).enumerated() {
+      problems.checkText(tag, lengths: 1...64, at: "/tags/\(index)")
+    }
+    if let metadata, metadata.count > Limits.metadata {
+      problems.add("/metadata", "has \(metadata.count) names; at most \(Limits.metadata) are taken")
+    }
+    for (name, value) in (metadata ?? [:]).sorted(by: { $0.key < $1.key }).prefix(Limits.metadata) {
+      let pointer = "/metadata/\(JSONPointer.escaped(name))"
+      problems.checkText(name, lengths: 1...64, at: pointer)
+      problems.checkText(value, lengths: 0...512, at: pointer)
+    }
+  }
+}
+
+enum EmptyBody {
+  /// Nothing, or `{}` with any white space: too little to ask for a Content-Type.
+  static func isTrivial(_ bytes: [UInt8]) -> Bool {
+    bytes.isEmpty || bytes.lazy.filter { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }.elementsEqual("{}".utf8)
+  }
+
+  /// Accepts nothing, or an object without fields.
+  static func check(_ bytes: [UInt8]) throws(Problem) {
+    guard !bytes.isEmpty else { return }
+    let root: JSONSlice
+    do throws(JSONError) { root = try JSONScanner.scan(bytes) } catch { throw Problem(error) }
+    var problems = Problems()
+    guard let members = root.members else { throw .invalid([ValidationProblem(pointer: "", detail: "must be an object")]) }
+    for (name, _) in members {
+      problems.add("/" + JSONPointer.escaped(name), "is not a known field; this call takes none")
+    }
+    guard problems.all.isEmpty else { throw .invalid(problems.all) }
+  }
+}

@@ -1,0 +1,156 @@
+// The whole way of a request through the server in one function: checks, route, body, answer, headers, metrics. There is no stack
+// of middleware, because this runs for every request. Called by `HTTPChannel`.
+
+internal import HTTPTypes
+internal import HummingbirdCore
+internal import Logging
+internal import MartletCore
+internal import MartletEngine
+internal import NIOCore
+internal import Synchronization
+
+final class Responder: Sendable {
+  private let api: API
+  private let routes = RouteTree(RouteTable.all)
+  private let requestIDs: RequestIDs
+  private let dates = HTTPDates()
+  private let metrics: HTTPMetrics
+  private let clock: any EngineClock
+  private let logger: Logger
+  private let maxBodyBytes: Int
+  private let requiresLoopbackHost: Bool
+  private let isDraining = Atomic(false)
+
+  init(
+    api: API, configuration: HTTPConfiguration, metrics: HTTPMetrics, clock: any EngineClock, random: RandomSource,
+    logger: Logger
+  ) {
+    self.api = api
+    self.metrics = metrics
+    self.clock = clock
+    self.logger = logger
+    requestIDs = RequestIDs(random: random)
+    maxBodyBytes = configuration.maxBodyBytes
+    requiresLoopbackHost = configuration.requiresLoopbackHost
+  }
+
+  /// From now on only requests that have begun are carried out.
+  func drain() {
+    isDraining.store(true, ordering: .relaxed)
+  }
+
+  /// - Throws: the connection is to be closed; where there was one to write to, the answer has been written.
+  @concurrent
+  func respond(to request: Request, writer: consuming ResponseWriter) async throws {
+    let start = clock.now
+    let fields = HeaderFields(request.headers)
+    let requestID = requestIDs.id(given: fields.requestID)
+    var path = HTTPMetrics.unmatched
+    var awaitsContinue = fields.expect?.lowercased() == "100-continue"
+    var answer: Answer
+    do throws(Problem) {
+      let target = try admit(request.head, fields)
+      guard let (place, parameter) = routes.find(target.segments) else {
+        throw Problem(.notFound, "there is nothing at this path")
+      }
+      path = place.path
+      guard let route = place.route(request.method) else { throw .methodNotAllowed(request.method, at: place) }
+      let query = try Parameters(target.queryParameters(), known: route.query)
+      var call = Call(parameter: parameter, query: query, fields: fields)
+      if route.body != .none {
+        if route.body == .required { try MediaTypeCheck.json(fields) }
+        if awaitsContinue {
+          awaitsContinue = false
+          try? await writer.writeInformationalHead(HTTPResponse(status: .continue))
+        }
+        call.body = try await read(request.body)
+        if route.body == .optional, !EmptyBody.isTrivial(call.body) { try MediaTypeCheck.json(fields) }
+      }
+      answer = try await route.handle(api)(call)
+    } catch {
+      answer = Answer(error, requestID: requestID)
+    }
+    // A client that was not told to continue may send its body or not: no telling where its next request begins.
+    if awaitsContinue { answer.closesConnection = true }
+    finished(request.method, path, status: answer.status, took: clock.now - start, requestID: requestID)
+
+    let closes = answer.closesConnection || request.headers[.connection] == "close"
+    let head = head(of: answer, requestID: requestID, closes: closes)
+    let body = request.method == .head ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body))
+    try await writer.write(response: head, body: body)
+    if answer.closesConnection { throw ConnectionEnds() }
+  }
+
+  /// The answer to something that never became a request.
+  func refusal(_ problem: Problem) -> (head: HTTPResponse, body: [UInt8]) {
+    let requestID = requestIDs.id(given: nil)
+    let answer = Answer(problem, requestID: requestID)
+    finished(nil, HTTPMetrics.unmatched, status: answer.status, took: .zero, requestID: requestID)
+    return (head(of: answer, requestID: requestID, closes: true), answer.body)
+  }
+
+  private struct ConnectionEnds: Error {}
+
+  /// What can be refused by the head alone, whatever the route.
+  private func admit(_ head: HTTPRequest, _ fields: HeaderFields) throws(Problem) -> RequestTarget {
+    if let length = fields.contentLength.flatMap({ Int($0) }), length > maxBodyBytes {
+      throw .bodyTooLarge(limit: maxBodyBytes)
+    }
+    guard let host = head.authority else {
+      throw Problem(.malformedRequest, "a request must have exactly one Host header")
+    }
+    if requiresLoopbackHost { try LoopbackGuard.check(host: host, origin: fields.origin) }
+    guard !isDraining.load(ordering: .relaxed) else {
+      var problem = Problem(.shuttingDown, "the server is shutting down and begins nothing new")
+      problem.closesConnection = true
+      throw problem
+    }
+    return try RequestTarget(head.path ?? "")
+  }
+
+  /// `HTTPEdge` keeps the limits of size and time; what it cuts short ends here.
+  private func read(_ body: RequestBody) async throws(Problem) -> [UInt8] {
+    do {
+      var iterator = body.makeAsyncIterator()
+      guard let first = try await iterator.next() else { return [] }
+      var bytes = Array(first.readableBytesView)
+      while let next = try await iterator.next() { bytes.append(contentsOf: next.readableBytesView) }
+      return bytes
+    } catch {
+      if let cut = error as? RequestCutShort { throw cut.problem }
+      var problem = Problem(.malformedRequest, "the connection broke while the body was read")
+      problem.closesConnection = true
+      throw problem
+    }
+  }
+
+  private func head(of answer: Answer, requestID: String, closes: Bool) -> HTTPResponse {
+    var fields = HTTPFields()
+    fields.reserveCapacity(6 + answer.fields.count)
+    fields.append(HTTPField(name: .contentType, value: answer.type.rawValue))
+    fields.append(HTTPField(name: .contentLength, value: String(answer.body.count)))
+    fields.append(HTTPField(name: .date, value: dates.now()))
+    fields.append(HTTPField(name: .requestID, value: requestID))
+    for field in answer.fields { fields.append(HTTPField(name: field.name, value: field.value)) }
+    if closes { fields.append(HTTPField(name: .connection, value: "close")) }
+    return HTTPResponse(status: HTTPResponse.Status(code: answer.status), headerFields: fields)
+  }
+
+  private func finished(
+    _ method: HTTPRequest.Method?, _ path: String, status: Int, took duration: Duration, requestID: String
+  ) {
+    metrics.record(method: method, route: path, status: status, took: duration)
+    guard logger.logLevel <= .debug else { return }
+    logger.debug(
+      "\(method?.rawValue ?? "-") \(path) \(status)",
+      metadata: ["request_id": "\(requestID)", "milliseconds": "\(duration.wholeMilliseconds)"])
+  }
+}
+
+extension Problem {
+  fileprivate static func methodNotAllowed(_ method: HTTPRequest.Method, at place: RouteTree.Place) -> Problem {
+    var problem = Problem(.methodNotAllowed, "\(place.path) takes \(place.allowed), not \(method.rawValue)")
+    problem.allowedMethods = place.allowed
+    return problem
+  }
+}

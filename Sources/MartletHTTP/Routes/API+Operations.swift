@@ -1,0 +1,47 @@
+// What operators and their tools ask for: health, version, metrics.
+
+internal import MartletCore
+internal import MartletEngine
+
+extension API {
+  /// The process runs and answers; it says nothing of the store.
+  func live(_ call: Call) -> Answer {
+    .json { $0.field("status", "ok") }
+  }
+
+  /// 503 when this node should get no traffic.
+  func ready(_ call: Call) async -> Answer {
+    let readiness = await tasks.readiness()
+    return .json(status: readiness.canServe ? 200 : 503) { readiness.writeFields(to: &$0) }
+  }
+
+  func version(_ call: Call) -> Answer {
+    .json { json in
+      json.field("name", "martlet")
+      json.field("version", versionText)
+    }
+  }
+
+  func home(_ call: Call) -> Answer {
+    .json { json in
+      json.field("name", "martlet")
+      json.field("version", versionText)
+      json.field("documentation", "README.md in Martlet's sources")
+    }
+  }
+
+  /// A scrape must not fail with the store: what cannot be counted now keeps its last value.
+  func metrics(_ call: Call) async throws(Problem) -> Answer {
+    do throws(ServiceError) {
+      try await tasks.refreshGauges()
+    } catch {
+      if case .store(let storeError, _) = error { trouble.store(storeError) }
+    }
+    do {
+      return Answer(type: .metrics, body: Array(try await renderMetrics().utf8))
+    } catch {
+      trouble.unexpected(error)
+      throw Problem(.internal, "the metrics could not be put together")
+    }
+  }
+}

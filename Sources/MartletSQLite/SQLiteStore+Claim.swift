@@ -1,0 +1,136 @@
+// Work given out. Each lane (queue and type) is one range of the index `task_runs_ready`, already in claim order; what is
+// claimed leaves the index, so the cost does not know the backlog.
+
+package import MartletCore
+
+extension SQLiteStore {
+  package func claim(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
+    try await writer.write { transaction in
+      try requests.map { try transaction.claim($0) }
+    }
+  }
+}
+
+extension WriteTransaction {
+  fileprivate func claim(_ request: ClaimRequest) throws -> [ClaimedTask] {
+    var claimed: [ClaimedTask] = []
+    var passedOver = 0  // READY still, but not for a slot that is not free
+    var isExhausted = false
+    while claimed.count < request.limit, !isExhausted {
+      let wanted = request.limit - claimed.count
+      let candidates = try candidates(of: request, limit: wanted + passedOver)
+      isExhausted = candidates.count < wanted + passedOver
+      for id in candidates.dropFirst(passedOver) where claimed.count < request.limit {
+        let task = try candidate(id)
+        if let expiresAt = task.expiresAt, task.attempt == 0, expiresAt <= now {
+          try expire(id)
+        } else if task.lost > 0, claimed.count >= request.limit - request.ahead {
+          passedOver += 1
+        } else {
+          claimed.append(try take(task, for: request))
+        }
+      }
+    }
+    try noteClaim(claimed, of: request)
+    return claimed
+  }
+
+  /// Ids in claim order over all lanes of the request.
+  private func candidates(of request: ClaimRequest, limit: Int) throws -> [TaskID] {
+    struct Candidate {
+      let urgency: Int64
+      let availableAt: Int64
+      let id: TaskID
+    }
+    let ready = try prepared(
+      """
+      SELECT urgency, available_at, id FROM task_runs INDEXED BY task_runs_ready
+      WHERE status = 2 AND blocked = 0 AND queue = ?1 AND type = ?2
+      ORDER BY urgency, available_at, id LIMIT ?3
+      """)
+    var candidates: [Candidate] = []
+    var lanes = 0
+    for queue in Set(request.queues) {
+      for type in Set(request.types) {
+        let found = try ready.rows(queue, type, limit) {
+          Candidate(urgency: $0.int(), availableAt: $0.int(), id: try $0.id())
+        }
+        if !found.isEmpty { lanes += 1 }
+        candidates += found
+      }
+    }
+    if lanes > 1 {
+      candidates.sort { ($0.urgency, $0.availableAt, $0.id) < ($1.urgency, $1.availableAt, $1.id) }
+    }
+    return candidates.prefix(limit).map(\.id)
+  }
+
+  private struct Candidate {
+    var id: TaskID
+    var lane: Lane
+    var urgency: Int64
+    var availableAt: Timestamp
+    var attempt: Int64
+    var maxAttempts: Int64
+    var lost: Int64
+    var sequence: Int64
+    var readyAt: Timestamp?
+    var expiresAt: Timestamp?
+    var createdAt: Timestamp
+    var payload: [UInt8]
+    var timeout: Duration
+    var lease: Duration
+    var runAt: Timestamp?
+    var tags: String?
+    var metadata: String?
+    var traceparent: String?
+  }
+
+  private func candidate(_ id: TaskID) throws -> Candidate {
+    let found = try prepared(
+      """
+      SELECT r.queue, r.type, r.urgency, r.available_at, r.attempt, r.max_attempts, r.lost, r.sequence, r.ready_at,
+        r.expires_at, b.created_at, b.payload, b.timeout_ms, b.lease_ms, b.run_at, b.tags, b.metadata, b.traceparent
+      FROM task_runs r JOIN task_bodies b ON b.id = r.id WHERE r.id = ?1
+      """
+    ).row(id) { columns in
+      Candidate(
+        id: id, lane: Lane(queue: columns.text(), type: columns.text()), urgency: columns.int(),
+        availableAt: columns.time(), attempt: columns.int(), maxAttempts: columns.int(), lost: columns.int(),
+        sequence: columns.int(), readyAt: columns.optionalTime(), expiresAt: columns.optionalTime(),
+        createdAt: columns.time(), payload: columns.blob(), timeout: columns.milliseconds(),
+        lease: columns.milliseconds(), runAt: columns.optionalTime(), tags: columns.optionalText(),
+        metadata: columns.optionalText(), traceparent: columns.optionalText())
+    }
+    guard let found else { throw UnreadableRow(what: "task \(id) without a body") }
+    return found
+  }
+
+  private func take(_ task: Candidate, for request: ClaimRequest) throws -> ClaimedTask {
+    let lasts = min(task.lease, task.timeout)
+    let changed = try prepared(
+      """
+      UPDATE task_runs SET status = 3, attempt = ?2, sequence = ?3, updated_at = ?4, started_at = ?4,
+        started_sequence = ?3, worker = ?5, token = ?6, lease_until = ?7, outcome = NULL, progress_percent = NULL,
+        progress_message = NULL
+      WHERE id = ?1 AND status = 2
+      """
+    ).run(
+      task.id, task.attempt + 1, task.sequence + 1, now, request.worker, request.token, now + lasts)
+    guard changed == 1 else { throw UnreadableRow(what: "task \(task.id) is in an index but not READY") }
+    count(task.lane, from: .ready, to: .running)
+    return ClaimedTask(
+      lease: LeaseID(task: task.id, attempt: Int(task.attempt) + 1, token: request.token), expiresAt: now + lasts,
+      expiresIn: lasts, type: task.lane.type, queue: task.lane.queue, payload: task.payload,
+      priority: 10 - Int(task.urgency), maxAttempts: Int(task.maxAttempts), timeout: task.timeout,
+      leaseDuration: task.lease, createdAt: task.createdAt, runAt: task.runAt, availableAt: task.availableAt,
+      startedAt: now, readyAt: task.readyAt ?? task.availableAt, tags: try JSONColumn.strings(task.tags),
+      metadata: try JSONColumn.map(task.metadata), traceparent: task.traceparent)
+  }
+
+  private func noteClaim(_ claimed: [ClaimedTask], of request: ClaimRequest) throws {
+    guard let firstEnd = claimed.map(\.expiresAt).min() else { return }
+    try prepared("INSERT INTO claims (check_at, is_local, token, tasks) VALUES (?1, ?2, ?3, ?4)")
+      .run(firstEnd, request.isLocal, request.token, bytes(of: claimed.map(\.id)))
+  }
+}

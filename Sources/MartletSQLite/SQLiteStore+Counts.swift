@@ -1,0 +1,36 @@
+// How many tasks there are, from the table that every transaction keeps.
+
+internal import GRDB
+package import MartletCore
+
+extension SQLiteStore {
+  package func counts() async throws(StoreError) -> [TaskCount] {
+    try await read { database in
+      try database.prepared("SELECT queue, type, status, count FROM counts WHERE count <> 0").rows { columns in
+        TaskCount(
+          lane: Lane(queue: columns.text(), type: columns.text()), status: try TaskStatus(code: columns.int()),
+          count: Int(columns.int()))
+      }
+    }
+  }
+
+  package func oldestReady() async throws(StoreError) -> [String: Timestamp] {
+    try await read { database in
+      let lanes = try database.prepared("SELECT queue, type FROM counts WHERE status = 2 AND count > 0")
+        .rows { Lane(queue: $0.text(), type: $0.text()) }
+      let first = try database.prepared(
+        """
+        SELECT available_at FROM task_runs INDEXED BY task_runs_ready
+        WHERE status = 2 AND blocked = 0 AND queue = ?1 AND type = ?2 AND urgency = ?3 ORDER BY available_at LIMIT 1
+        """)
+      var oldest: [String: Timestamp] = [:]
+      for lane in lanes {
+        for urgency in 1...9 {
+          guard let time = try first.row(lane.queue, lane.type, urgency, read: { $0.time() }) else { continue }
+          oldest[lane.queue] = min(oldest[lane.queue] ?? .latest, time)
+        }
+      }
+      return oldest
+    }
+  }
+}

@@ -1,0 +1,246 @@
+// Tasks, attempts and events put together from the rows that tell them.
+
+internal import GRDB
+package import MartletCore
+
+extension SQLiteStore {
+  package func tasks(_ ids: [TaskID]) async throws(StoreError) -> [TaskRecord?] {
+    try await read { database in try ids.map { try database.record($0) } }
+  }
+
+  package func attempts(of id: TaskID) async throws(StoreError) -> [AttemptRecord]? {
+    try await read { database in
+      guard let run = try database.historyRow(id) else { return nil }
+      return try database.endedAttempts(id).map(\.record) + (run.attemptRecord.map { [$0] } ?? [])
+    }
+  }
+
+  package func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]? {
+    try await read { database in
+      guard let run = try database.historyRow(id) else { return nil }
+      let events =
+        [TaskEvent(sequence: 1, type: .received, at: run.createdAt, actor: Actor.api)]
+        + (try database.endedAttempts(id).flatMap(\.events)) + run.events + (try database.toldEvents(id))
+      return events.sorted { $0.sequence < $1.sequence }
+    }
+  }
+}
+
+// MARK: - Tasks
+
+/// The columns of a `TaskRecord`, for every query that reads some. `?1` and `?2` say whether payload and result are wanted.
+let recordColumns = """
+  r.id, r.type, r.queue, r.status, r.urgency, r.available_at, r.attempt, r.max_attempts, r.sequence, r.updated_at,
+  r.cancel_requested, r.started_at, r.worker, r.finished_at, r.reason, r.expires_at, r.progress_percent,
+  r.progress_message, b.created_at, b.retries, b.timeout_ms, b.lease_ms, b.backoff, b.run_at, b.tags, b.metadata,
+  b.traceparent, b.replay_of, CASE WHEN ?1 THEN b.payload END, CASE WHEN ?2 THEN x.result END, x.truncated, e.error_type,
+  e.error_message, e.error_stack
+  """
+
+/// The tables of `recordColumns` besides `task_runs r`.
+let recordJoins = """
+  JOIN task_bodies b ON b.id = r.id
+  LEFT JOIN results x ON x.task = r.id
+  LEFT JOIN attempts e ON e.task = r.id
+    AND e.number = (SELECT max(number) FROM attempts WHERE task = r.id AND error_type IS NOT NULL)
+  """
+
+extension Database {
+  func record(_ id: TaskID) throws -> TaskRecord? {
+    try prepared("SELECT \(recordColumns) FROM task_runs r \(recordJoins) WHERE r.id = ?3")
+      .row(true, true, id) { try TaskRecord(&$0) }
+  }
+}
+
+extension TaskRecord {
+  /// Reads `recordColumns`.
+  init(_ columns: inout Columns) throws {
+    let id = try columns.id()
+    let type = columns.text()
+    let queue = columns.text()
+    let status = try TaskStatus(code: columns.int())
+    let priority = 10 - Int(columns.int())
+    let availableAt = columns.time()
+    let attempt = Int(columns.int())
+    let maxAttempts = Int(columns.int())
+    let sequence = Int(columns.int())
+    let updatedAt = columns.time()
+    let cancelRequested = columns.bool()
+    let startedAt = columns.optionalTime()
+    let worker = columns.optionalText()
+    let finishedAt = columns.optionalTime()
+    let reason = try columns.optionalInt().map(FinalReason.init(code:))
+    let expiresAt = columns.optionalTime()
+    let percent = columns.optionalDouble()
+    let message = columns.optionalText()
+    let createdAt = columns.time()
+    let retries = Int(columns.int())
+    let timeout = columns.milliseconds()
+    let lease = columns.milliseconds()
+    let backoff = try RetryPolicy(column: columns.text())
+    let runAt = columns.optionalTime()
+    let tags = try JSONColumn.strings(columns.optionalText())
+    let metadata = try JSONColumn.map(columns.optionalText())
+    let traceparent = columns.optionalText()
+    let replayOf = try columns.optionalID()
+    let payload = columns.optionalBlob()
+    let result = columns.optionalBlob()
+    let isTruncated = columns.optionalInt() == 1
+    let errorType = columns.optionalText()
+    let errorMessage = columns.optionalText()
+    let errorStack = columns.optionalText()
+    let accepted = AcceptedTask(
+      id: id, type: type, queue: queue, payload: payload ?? [], priority: priority, eligible: .at(availableAt),
+      runAt: runAt, retries: retries, backoff: backoff, timeout: timeout, lease: lease, expiresAt: expiresAt, tags: tags,
+      metadata: metadata, traceparent: traceparent, replayOf: replayOf)
+    self.init(accepted, acceptedAt: createdAt)
+    self.payload = payload
+    self.status = status
+    self.availableAt = availableAt
+    self.attempt = attempt
+    self.maxAttempts = maxAttempts
+    self.sequence = sequence
+    self.updatedAt = updatedAt
+    self.cancelRequested = cancelRequested
+    self.startedAt = startedAt
+    self.worker = worker
+    self.finishedAt = finishedAt
+    self.reason = reason
+    self.progress = percent.map { Progress(percent: $0, message: message) }
+    self.result = result
+    self.resultTruncated = isTruncated
+    self.lastError = errorType.map { TaskError(type: $0, message: errorMessage ?? "", stack: errorStack) }
+  }
+}
+
+// MARK: - History
+
+/// What the run row tells of the history.
+private struct HistoryRow {
+  var createdAt: Timestamp
+  var attempt: Int
+  var sequence: Int
+  var readyBy: Int64
+  var readyAt: Timestamp?
+  var readySequence: Int
+  var startedAt: Timestamp?
+  var startedSequence: Int
+  var worker: String
+  var outcome: AttemptOutcome?
+  var finishedAt: Timestamp?
+
+  /// The attempt that has no row of its own: the running one, or a plain success.
+  var attemptRecord: AttemptRecord? {
+    guard startedSequence > 0, let startedAt else { return nil }
+    return AttemptRecord(
+      number: attempt, worker: worker, startedAt: startedAt, finishedAt: finishedAt, outcome: outcome, error: nil, logs: [])
+  }
+
+  var events: [TaskEvent] {
+    var events: [TaskEvent] = []
+    if readySequence > 0, let readyAt {
+      events.append(TaskEvent(sequence: readySequence, type: .ready, at: readyAt, actor: Actor.readyBy(readyBy)))
+    }
+    if startedSequence > 0, let startedAt {
+      events.append(
+        TaskEvent(
+          sequence: startedSequence, type: .started, at: startedAt, actor: worker, cause: "attempt \(attempt)"))
+      if outcome == .success, let finishedAt {
+        events.append(TaskEvent(sequence: sequence, type: .succeeded, at: finishedAt, actor: worker))
+      }
+    }
+    return events
+  }
+}
+
+/// A row of `attempts`.
+private struct EndedAttempt {
+  var record: AttemptRecord
+  var readyBy: Int64
+  var readyAt: Timestamp?
+  var readySequence: Int
+  var startedSequence: Int
+  var finishedSequence: Int
+  var statusAfter: TaskStatus
+  var reason: FinalReason?
+  var rescued: Bool
+
+  var events: [TaskEvent] {
+    guard let outcome = record.outcome, let finishedAt = record.finishedAt else { return [] }
+    var events: [TaskEvent] = []
+    if readySequence > 0, let readyAt {
+      events.append(TaskEvent(sequence: readySequence, type: .ready, at: readyAt, actor: Actor.readyBy(readyBy)))
+    }
+    events.append(
+      TaskEvent(
+        sequence: startedSequence, type: .started, at: record.startedAt, actor: record.worker,
+        cause: "attempt \(record.number)"))
+    for (offset, type) in Transition.events(outcome: outcome, status: statusAfter).enumerated() {
+      let cause: String? =
+        switch type {
+        case .failed: outcome.rawValue
+        case .dead, .cancelled: reason?.rawValue
+        default: nil
+        }
+      events.append(
+        TaskEvent(
+          sequence: finishedSequence + offset, type: type, at: finishedAt, actor: rescued ? Actor.rescuer : record.worker,
+          cause: cause))
+    }
+    return events
+  }
+}
+
+extension Database {
+  fileprivate func historyRow(_ id: TaskID) throws -> HistoryRow? {
+    try prepared(
+      """
+      SELECT b.created_at, r.attempt, r.sequence, r.ready_by, r.ready_at, r.ready_sequence, r.started_at,
+        r.started_sequence, r.worker, r.outcome, r.finished_at
+      FROM task_runs r JOIN task_bodies b ON b.id = r.id WHERE r.id = ?1
+      """
+    ).row(id) { columns in
+      HistoryRow(
+        createdAt: columns.time(), attempt: Int(columns.int()), sequence: Int(columns.int()), readyBy: columns.int(),
+        readyAt: columns.optionalTime(), readySequence: Int(columns.int()), startedAt: columns.optionalTime(),
+        startedSequence: Int(columns.int()), worker: columns.optionalText() ?? "",
+        outcome: try columns.optionalInt().map(AttemptOutcome.init(code:)), finishedAt: columns.optionalTime())
+    }
+  }
+
+  fileprivate func endedAttempts(_ id: TaskID) throws -> [EndedAttempt] {
+    try prepared(
+      """
+      SELECT number, worker, started_at, finished_at, outcome, error_type, error_message, error_stack, logs, ready_by,
+        ready_at, ready_sequence, started_sequence, finished_sequence, status_after, reason, rescued
+      FROM attempts WHERE task = ?1 ORDER BY number
+      """
+    ).rows(id) { columns in
+      let number = Int(columns.int())
+      let worker = columns.text()
+      let startedAt = columns.time()
+      let finishedAt = columns.time()
+      let outcome = try AttemptOutcome(code: columns.int())
+      let errorType = columns.optionalText()
+      let errorMessage = columns.optionalText()
+      let errorStack = columns.optionalText()
+      let record = AttemptRecord(
+        number: number, worker: worker, startedAt: startedAt, finishedAt: finishedAt, outcome: outcome,
+        error: errorType.map { TaskError(type: $0, message: errorMessage ?? "", stack: errorStack) },
+        logs: try JSONColumn.strings(columns.optionalText()))
+      return EndedAttempt(
+        record: record, readyBy: columns.int(), readyAt: columns.optionalTime(), readySequence: Int(columns.int()),
+        startedSequence: Int(columns.int()), finishedSequence: Int(columns.int()),
+        statusAfter: try TaskStatus(code: columns.int()),
+        reason: try columns.optionalInt().map(FinalReason.init(code:)), rescued: columns.bool())
+    }
+  }
+
+  fileprivate func toldEvents(_ id: TaskID) throws -> [TaskEvent] {
+    try prepared("SELECT sequence, type, at, actor, cause FROM events WHERE task = ?1").rows(id) { columns in
+      TaskEvent(
+        sequence: Int(columns.int()), type: try TaskEventType(code: columns.int()), at: columns.time(),
+        actor: columns.text(), cause: columns.optionalText())
+    }
+  }
+}

@@ -1,0 +1,124 @@
+// A client that says exactly what a test tells it to: half a request, a lie about its length, nothing at all.
+
+internal import NIOCore
+internal import NIOPosix
+internal import Testing
+
+struct RawConnection {
+  private let inbound: NIOAsyncChannelInboundStream<ByteBuffer>
+  private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+
+  static func open<Value: Sendable>(
+    _ harness: HTTPHarness, _ body: (RawConnection) async throws -> Value
+  ) async throws -> Value {
+    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .channelOption(.allowRemoteHalfClosure, value: true)
+      .connect(host: harness.host, port: harness.port) { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
+            wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
+        }
+      }
+    return try await channel.executeThenClose { inbound, outbound in
+      try await body(RawConnection(inbound: inbound, outbound: outbound))
+    }
+  }
+
+  func send(_ text: String) async throws {
+    try await outbound.write(ByteBuffer(string: text))
+  }
+
+  func send(_ bytes: [UInt8]) async throws {
+    try await outbound.write(ByteBuffer(bytes: bytes))
+  }
+
+  /// No more will be sent.
+  func finish() {
+    outbound.finish()
+  }
+
+  /// Everything until the server closes.
+  func rest() async throws -> [Reply] {
+    var bytes: [UInt8] = []
+    for try await buffer in inbound { bytes.append(contentsOf: buffer.readableBytesView) }
+    var replies: [Reply] = []
+    while let (reply, length) = try Reply.first(in: bytes) {
+      replies.append(reply)
+      bytes.removeFirst(length)
+    }
+    #expect(bytes.isEmpty, "after the last answer comes \(String(decoding: bytes, as: UTF8.self))")
+    return replies
+  }
+
+  /// So many answers; the connection may stay open.
+  func replies(_ count: Int) async throws -> [Reply] {
+    var bytes: [UInt8] = []
+    var replies: [Reply] = []
+    var iterator = inbound.makeAsyncIterator()
+    while replies.count < count {
+      if let (reply, length) = try Reply.first(in: bytes) {
+        replies.append(reply)
+        bytes.removeFirst(length)
+      } else if let buffer = try await iterator.next() {
+        bytes.append(contentsOf: buffer.readableBytesView)
+      } else {
+        throw Unexpected("closed after \(replies.count) answers and \(String(decoding: bytes, as: UTF8.self))")
+      }
+    }
+    return replies
+  }
+}
+
+extension HTTPHarness {
+  /// Sends the text and reads until the server closes.
+  func raw(_ text: String) async throws -> [Reply] {
+    try await raw(Array(text.utf8))
+  }
+
+  func raw(_ bytes: [UInt8]) async throws -> [Reply] {
+    try await RawConnection.open(self) { connection in
+      try await connection.send(bytes)
+      return try await connection.rest()
+    }
+  }
+
+  /// Sends one request for which the server keeps the connection, and reads its answer.
+  func rawOne(_ text: String) async throws -> Reply {
+    try await RawConnection.open(self) { connection in
+      try await connection.send(text)
+      return try await connection.replies(1)[0]
+    }
+  }
+}
+
+extension Reply {
+  /// The first answer in a stream, if it is there whole. Bodies must have a Content-Length.
+  fileprivate static func first(in bytes: [UInt8]) throws -> (Reply, length: Int)? {
+    guard let headEnd = bytes.firstRange(of: Array("\r\n\r\n".utf8)) else { return nil }
+    let lines = String(decoding: bytes[..<headEnd.lowerBound], as: UTF8.self).components("\r\n")
+    let words = lines[0].split(separator: " ")
+    guard words.count > 1, let status = Int(words[1]) else { throw Unexpected("no status line: \(lines[0])") }
+    var headers: [String: [String]] = [:]
+    for line in lines.dropFirst() {
+      guard let colon = line.firstIndex(of: ":") else { throw Unexpected("no header: \(line)") }
+      let value = line[line.index(after: colon)...].drop { $0 == " " }
+      headers[line[..<colon].lowercased(), default: []].append(String(value))
+    }
+    let length = headers["content-length"]?.first.flatMap { Int($0) } ?? 0
+    guard bytes.count >= headEnd.upperBound + length else { return nil }
+    let body = Array(bytes[headEnd.upperBound..<(headEnd.upperBound + length)])
+    return (Reply(status: status, headers: headers, bytes: body), headEnd.upperBound + length)
+  }
+}
+
+extension String {
+  fileprivate func components(_ separator: String) -> [String] {
+    var rest = self[...]
+    var parts: [String] = []
+    while let range = rest.firstRange(of: separator) {
+      parts.append(String(rest[..<range.lowerBound]))
+      rest = rest[range.upperBound...]
+    }
+    return parts + [String(rest)]
+  }
+}

@@ -1,0 +1,130 @@
+// A store that fails where a test wants it to: before its commit, when nothing has happened, or after it, when everything
+// has and only the answer is lost. Callers must come out right in both cases.
+
+package import MartletCore
+internal import Synchronization
+
+package enum StoreOperation: String, CaseIterable, Sendable {
+  case now, submit, claim, renew, finish, promote, rescue, prune, steer, tasks, list, attempts, events, counts
+  case oldestReady, register, unregister, workers, check
+}
+
+package enum Fault: Sendable, Hashable {
+  /// `.unavailable`; the store behind is not called.
+  case before
+  /// `.unknownOutcome`; the store behind has done it.
+  case after
+}
+
+package final class FaultyStore: TaskStore {
+  private let inner: any TaskStore
+  private let fault: @Sendable (StoreOperation, Int) -> Fault?
+  private let counters = Mutex<[StoreOperation: Int]>([:])
+
+  /// `fault` is asked once for each call, with the number of the call among those of its operation: 1 is the first.
+  package init(_ inner: any TaskStore, fault: @escaping @Sendable (StoreOperation, Int) -> Fault?) {
+    self.inner = inner
+    self.fault = fault
+  }
+
+  /// How often an operation was called so far, whatever came of it.
+  package func calls(of operation: StoreOperation) -> Int {
+    counters.withLock { $0[operation, default: 0] }
+  }
+
+  private func call<Answer: Sendable>(
+    _ operation: StoreOperation, _ body: () async throws(StoreError) -> Answer
+  ) async throws(StoreError) -> Answer {
+    let number = counters.withLock { counters in
+      counters[operation, default: 0] += 1
+      return counters[operation, default: 0]
+    }
+    let fault = fault(operation, number)
+    if fault == .before { throw .unavailable("\(operation.rawValue) \(number) failed on purpose") }
+    let answer = try await body()
+    if fault == .after { throw .unknownOutcome("the answer of \(operation.rawValue) \(number) was lost on purpose") }
+    return answer
+  }
+
+  package func now() async throws(StoreError) -> Timestamp {
+    try await call(.now) { () async throws(StoreError) in try await inner.now() }
+  }
+
+  package func submit(_ submissions: [Submission]) async throws(StoreError) -> [SubmissionVerdict] {
+    try await call(.submit) { () async throws(StoreError) in try await inner.submit(submissions) }
+  }
+
+  package func claim(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
+    try await call(.claim) { () async throws(StoreError) in try await inner.claim(requests) }
+  }
+
+  package func renew(_ renewals: [Renewal]) async throws(StoreError) -> [RenewalVerdict] {
+    try await call(.renew) { () async throws(StoreError) in try await inner.renew(renewals) }
+  }
+
+  package func finish(_ finishes: [Finish]) async throws(StoreError) -> [FinishVerdict] {
+    try await call(.finish) { () async throws(StoreError) in try await inner.finish(finishes) }
+  }
+
+  package func promote(limit: Int) async throws(StoreError) -> Promotion {
+    try await call(.promote) { () async throws(StoreError) in try await inner.promote(limit: limit) }
+  }
+
+  package func rescue(limit: Int, randomness: Double) async throws(StoreError) -> Rescue {
+    try await call(.rescue) { () async throws(StoreError) in
+      try await inner.rescue(limit: limit, randomness: randomness)
+    }
+  }
+
+  package func prune(_ policy: RetentionPolicy, limit: Int) async throws(StoreError) -> Int {
+    try await call(.prune) { () async throws(StoreError) in try await inner.prune(policy, limit: limit) }
+  }
+
+  package func steer(_ commands: [Steering]) async throws(StoreError) -> [SteeringVerdict] {
+    try await call(.steer) { () async throws(StoreError) in try await inner.steer(commands) }
+  }
+
+  package func tasks(_ ids: [TaskID]) async throws(StoreError) -> [TaskRecord?] {
+    try await call(.tasks) { () async throws(StoreError) in try await inner.tasks(ids) }
+  }
+
+  package func list(_ query: TaskQuery) async throws(StoreError) -> TaskPage {
+    try await call(.list) { () async throws(StoreError) in try await inner.list(query) }
+  }
+
+  package func attempts(of id: TaskID) async throws(StoreError) -> [AttemptRecord]? {
+    try await call(.attempts) { () async throws(StoreError) in try await inner.attempts(of: id) }
+  }
+
+  package func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]? {
+    try await call(.events) { () async throws(StoreError) in try await inner.events(of: id) }
+  }
+
+  package func counts() async throws(StoreError) -> [TaskCount] {
+    try await call(.counts) { () async throws(StoreError) in try await inner.counts() }
+  }
+
+  package func oldestReady() async throws(StoreError) -> [String: Timestamp] {
+    try await call(.oldestReady) { () async throws(StoreError) in try await inner.oldestReady() }
+  }
+
+  package func register(_ worker: WorkerRecord) async throws(StoreError) {
+    try await call(.register) { () async throws(StoreError) in try await inner.register(worker) }
+  }
+
+  package func unregister(worker id: String) async throws(StoreError) {
+    try await call(.unregister) { () async throws(StoreError) in try await inner.unregister(worker: id) }
+  }
+
+  package func workers() async throws(StoreError) -> [WorkerRecord] {
+    try await call(.workers) { () async throws(StoreError) in try await inner.workers() }
+  }
+
+  package func check() async throws(StoreError) {
+    try await call(.check) { () async throws(StoreError) in try await inner.check() }
+  }
+
+  package func close() async {
+    await inner.close()
+  }
+}

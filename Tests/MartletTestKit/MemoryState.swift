@@ -1,0 +1,256 @@
+// The transactions of the reference model, one function each, on plain values.
+
+internal import MartletCore
+
+struct MemoryState {
+  var tasks: [TaskID: MemoryTask] = [:]
+  var workers: [String: WorkerRecord] = [:]
+
+  // MARK: Submission
+
+  mutating func submit(_ submission: Submission, now: Timestamp) -> SubmissionVerdict {
+    for task in submission.tasks where tasks[task.id] == nil {
+      tasks[task.id] = MemoryTask(task, now: now)
+    }
+    // A repetition is answered with the time of the first acceptance: that is what was written.
+    return .accepted(at: submission.tasks.first.flatMap { tasks[$0.id]?.record.createdAt } ?? now)
+  }
+
+  // MARK: Work
+
+  mutating func claim(_ request: ClaimRequest, now: Timestamp) -> [ClaimedTask] {
+    var claimed: [ClaimedTask] = []
+    let candidates = tasks.values
+      .filter { $0.record.status == .ready }
+      .filter { request.queues.contains($0.record.queue) && request.types.contains($0.record.type) }
+      .sorted {
+        if $0.record.priority != $1.record.priority { return $0.record.priority > $1.record.priority }
+        return Self.isEarlier($0, $1)
+      }
+    for candidate in candidates {
+      if claimed.count >= request.limit { break }
+      let id = candidate.record.id
+      if candidate.isExpired(now: now) {
+        tasks[id]?.expire(now: now)
+      } else if candidate.hasLostWorker && claimed.count >= request.limit - request.ahead {
+        continue  // it waits for a free slot, so that it can take nothing with it
+      } else if let task = start(id, for: request, now: now) {
+        claimed.append(task)
+      }
+    }
+    return claimed
+  }
+
+  private mutating func start(_ id: TaskID, for request: ClaimRequest, now: Timestamp) -> ClaimedTask? {
+    tasks[id]?.begin(worker: request.worker, token: request.token, now: now)
+    guard let task = tasks[id], let lease = task.lease else { return nil }
+    let record = task.record
+    return ClaimedTask(
+      lease: LeaseID(task: id, attempt: record.attempt, token: request.token),
+      expiresAt: lease.expiresAt, expiresIn: lease.expiresAt - now,
+      type: record.type, queue: record.queue, payload: record.payload ?? [], priority: record.priority,
+      maxAttempts: record.maxAttempts, timeout: record.timeout, leaseDuration: record.lease,
+      createdAt: record.createdAt, runAt: record.runAt, availableAt: record.availableAt, startedAt: now,
+      readyAt: task.readyAt, tags: record.tags, metadata: record.metadata, traceparent: record.traceparent)
+  }
+
+  mutating func renew(_ renewal: Renewal, now: Timestamp) -> RenewalVerdict {
+    let id = renewal.lease.task
+    guard let task = tasks[id], task.holds(renewal.lease) else { return .lost }
+    let expiresAt = task.leaseEnd(now: now)
+    tasks[id]?.lease?.expiresAt = expiresAt
+    if let progress = renewal.progress { tasks[id]?.record.progress = progress }
+    let expiresIn = max(.zero, expiresAt - now)
+    return task.record.cancelRequested
+      ? .cancelRequested(expiresAt: expiresAt, expiresIn: expiresIn)
+      : .renewed(expiresAt: expiresAt, expiresIn: expiresIn)
+  }
+
+  mutating func finish(_ finish: Finish, now: Timestamp) -> FinishVerdict {
+    precondition(finish.outcome != .lost, "LOST is the rescuer's word")
+    let lease = finish.lease
+    guard var task = tasks[lease.task] else { return .lost }
+    if task.holds(lease) {
+      task.end(
+        finish.outcome, logs: finish.logs, randomness: finish.randomness, by: task.record.worker ?? "",
+        token: lease.token, now: now)
+      tasks[lease.task] = task
+      return .applied(task.record.status)
+    }
+    let isRepetition = task.attempts.contains {
+      $0.record.number == lease.attempt && $0.reportedUnder == lease.token
+        && $0.record.outcome == finish.outcome.attemptOutcome
+    }
+    return isRepetition ? .applied(task.record.status) : .lost
+  }
+
+  // MARK: Duties
+
+  mutating func promote(limit: Int, now: Timestamp) -> Promotion {
+    let expired = tasks.values
+      .filter { $0.isExpired(now: now) }
+      .sorted { ($0.expiry ?? now, $0.record.id) < ($1.expiry ?? now, $1.record.id) }
+      .prefix(limit)
+    for task in expired { tasks[task.record.id]?.expire(now: now) }
+
+    let due = tasks.values
+      .filter { Self.waitsForItsTime($0) && $0.record.availableAt <= now && !$0.isExpired(now: now) }
+      .sorted(by: Self.isEarlier)
+      .prefix(limit)
+    for task in due {
+      tasks[task.record.id]?.move(to: .ready, now: now)
+      tasks[task.record.id]?.tell(.ready, by: Actor.scheduler, now: now)
+    }
+    return Promotion(
+      promoted: due.count, expired: expired.count, lanes: Set(due.map(\.lane)),
+      nextIn: nextDue().map { max(.zero, $0 - now) })
+  }
+
+  /// When the next task becomes eligible or expires. What a limit left over is due already.
+  private func nextDue() -> Timestamp? {
+    let eligible = tasks.values.filter(Self.waitsForItsTime).map(\.record.availableAt)
+    return (eligible + tasks.values.compactMap(\.expiry)).min()
+  }
+
+  mutating func rescue(limit: Int, randomness: Double, now: Timestamp) -> Rescue {
+    let overdue = tasks.values
+      .compactMap { task in task.lease.map { (task: task, end: $0.expiresAt) } }
+      .filter { $0.end <= now }
+      .sorted { ($0.end, $0.task.record.id) < ($1.end, $1.task.record.id) }
+    let rescued = overdue.prefix(limit).map { item in
+      var task = item.task
+      let outcome: Outcome = task.deadline.map { $0 <= now } == true ? .timedOut : .lost
+      task.end(outcome, logs: [], randomness: randomness, by: Actor.rescuer, token: nil, now: now)
+      tasks[task.record.id] = task
+      return Rescue.Rescued(
+        id: task.record.id, lane: task.lane, outcome: outcome.attemptOutcome, status: task.record.status)
+    }
+    return Rescue(rescued: rescued, isPartial: overdue.count > limit)
+  }
+
+  mutating func prune(_ policy: RetentionPolicy, limit: Int, now: Timestamp) -> Int {
+    let old = tasks.values
+      .filter { task in
+        guard let finishedAt = task.record.finishedAt, let kept = policy.kept(task.record.status) else { return false }
+        return finishedAt + kept <= now
+      }
+      .map(\.record.id)
+      .sorted()
+      .prefix(limit)
+    for id in old { tasks[id] = nil }
+    return old.count
+  }
+
+  // MARK: Steering
+
+  mutating func steer(_ command: Steering, now: Timestamp) -> SteeringVerdict {
+    guard var task = tasks[command.task] else { return .notFound }
+    let status = task.record.status
+    let isDone =
+      switch command.action {
+      case .cancel: Self.cancel(&task, by: command.actor, now: now)
+      case .retry: Self.retry(&task, by: command.actor, now: now)
+      case .patch(let patch): Self.apply(patch, to: &task, by: command.actor, now: now)
+      }
+    guard isDone else { return .illegal(status) }
+    tasks[command.task] = task
+    return .done(task.record)
+  }
+
+  private static func cancel(_ task: inout MemoryTask, by actor: String, now: Timestamp) -> Bool {
+    switch SteeringDecision.cancel(task.record.status) {
+    case .move(let status):
+      task.move(to: status, reason: .requested, now: now)
+      task.tell(.cancelled, by: actor, cause: FinalReason.requested.rawValue, now: now)
+    case .requestCancel:
+      guard !task.record.cancelRequested else { break }  // asked already
+      task.record.cancelRequested = true
+      task.tell(.updated, by: actor, cause: "cancel requested", now: now)
+    case .unchanged: break
+    case .illegal: return false
+    }
+    return true
+  }
+
+  private static func retry(_ task: inout MemoryTask, by actor: String, now: Timestamp) -> Bool {
+    guard case .move(let status) = SteeringDecision.retry(task.record.status) else { return false }
+    task.move(to: status, now: now)
+    task.record.maxAttempts = task.record.attempt + task.record.retries + 1
+    task.record.expiresAt = nil
+    task.record.cancelRequested = false
+    task.record.availableAt = now
+    task.tell(.retried, by: actor, now: now)
+    task.tell(.ready, by: actor, now: now)
+    return true
+  }
+
+  private static func apply(
+    _ patch: TaskPatch, to task: inout MemoryTask, by actor: String, now: Timestamp
+  ) -> Bool {
+    let availableAt = patch.available?.resolved(now: now)
+    let decision = SteeringDecision.patch(task.record.status, due: availableAt.map { $0 <= now })
+    if decision == .illegal { return false }
+    if patch.fields.isEmpty { return true }
+    task.record.priority = patch.priority ?? task.record.priority
+    task.record.availableAt = availableAt ?? task.record.availableAt
+    task.record.tags = patch.tags ?? task.record.tags
+    task.record.metadata = patch.metadata ?? task.record.metadata
+    task.tell(.updated, by: actor, cause: patch.fields.joined(separator: ","), now: now)
+    if case .move(let status) = decision {
+      task.move(to: status, now: now)
+      if status == .ready { task.tell(.ready, by: actor, now: now) }
+    }
+    return true
+  }
+
+  // MARK: Reading
+
+  func list(_ query: TaskQuery) -> TaskPage {
+    let matching = tasks.values.map(\.record).filter(query.matches).sorted { $0.id > $1.id }
+    let page = matching.prefix(query.limit)
+    return TaskPage(
+      tasks: page.map { task in
+        var task = task
+        if !query.includesPayload { task.payload = nil }
+        if !query.includesResult { task.result = nil }
+        return task
+      },
+      next: matching.count > page.count ? page.last?.id : nil)
+  }
+
+  func counts() -> [TaskCount] {
+    struct Key: Hashable {
+      var lane: Lane
+      var status: TaskStatus
+    }
+    return Dictionary(grouping: tasks.values) { Key(lane: $0.lane, status: $0.record.status) }
+      .map { TaskCount(lane: $0.key.lane, status: $0.key.status, count: $0.value.count) }
+  }
+
+  func oldestReady() -> [String: Timestamp] {
+    let ready = tasks.values.filter { $0.record.status == .ready }
+    return Dictionary(ready.map { ($0.record.queue, $0.record.availableAt) }, uniquingKeysWith: min)
+  }
+
+  // MARK: Order
+
+  private static func isEarlier(_ left: MemoryTask, _ right: MemoryTask) -> Bool {
+    (left.record.availableAt, left.record.id) < (right.record.availableAt, right.record.id)
+  }
+
+  private static func waitsForItsTime(_ task: MemoryTask) -> Bool {
+    task.record.status == .pending || task.record.status == .retry
+  }
+}
+
+extension RetentionPolicy {
+  /// How long tasks of this status are kept; nil for ever.
+  func kept(_ status: TaskStatus) -> Duration? {
+    switch status {
+    case .success: success
+    case .dead: dead
+    case .cancelled: cancelled
+    case .pending, .ready, .running, .retry: nil
+    }
+  }
+}

@@ -1,0 +1,115 @@
+// The reference model: every sentence of the store contract in the plainest way there is, a dictionary behind a lock. It
+// keeps nothing on disk and does no step cleverly; other stores are compared with it, and the engine is tested on it.
+
+package import MartletCore
+internal import Synchronization
+
+package final class MemoryStore: TaskStore {
+  private struct Contents {
+    var state = MemoryState()
+    var isClosed = false
+  }
+
+  private let contents = Mutex(Contents())
+  private let clock: @Sendable () -> Timestamp
+
+  package init(clock: @escaping @Sendable () -> Timestamp) {
+    self.clock = clock
+  }
+
+  package func now() async throws(StoreError) -> Timestamp {
+    try transaction { _, now in now }
+  }
+
+  package func submit(_ submissions: [Submission]) async throws(StoreError) -> [SubmissionVerdict] {
+    try transaction { state, now in submissions.map { state.submit($0, now: now) } }
+  }
+
+  package func claim(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
+    try transaction { state, now in requests.map { state.claim($0, now: now) } }
+  }
+
+  package func renew(_ renewals: [Renewal]) async throws(StoreError) -> [RenewalVerdict] {
+    try transaction { state, now in renewals.map { state.renew($0, now: now) } }
+  }
+
+  package func finish(_ finishes: [Finish]) async throws(StoreError) -> [FinishVerdict] {
+    try transaction { state, now in finishes.map { state.finish($0, now: now) } }
+  }
+
+  package func promote(limit: Int) async throws(StoreError) -> Promotion {
+    try transaction { state, now in state.promote(limit: limit, now: now) }
+  }
+
+  package func rescue(limit: Int, randomness: Double) async throws(StoreError) -> Rescue {
+    try transaction { state, now in state.rescue(limit: limit, randomness: randomness, now: now) }
+  }
+
+  package func prune(_ policy: RetentionPolicy, limit: Int) async throws(StoreError) -> Int {
+    try transaction { state, now in state.prune(policy, limit: limit, now: now) }
+  }
+
+  package func steer(_ commands: [Steering]) async throws(StoreError) -> [SteeringVerdict] {
+    try transaction { state, now in commands.map { state.steer($0, now: now) } }
+  }
+
+  package func tasks(_ ids: [TaskID]) async throws(StoreError) -> [TaskRecord?] {
+    try transaction { state, _ in ids.map { state.tasks[$0]?.record } }
+  }
+
+  package func list(_ query: TaskQuery) async throws(StoreError) -> TaskPage {
+    try transaction { state, _ in state.list(query) }
+  }
+
+  package func attempts(of id: TaskID) async throws(StoreError) -> [AttemptRecord]? {
+    try transaction { state, _ in state.tasks[id]?.attempts.map(\.record) }
+  }
+
+  package func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]? {
+    try transaction { state, _ in state.tasks[id]?.events }
+  }
+
+  package func counts() async throws(StoreError) -> [TaskCount] {
+    try transaction { state, _ in state.counts() }
+  }
+
+  package func oldestReady() async throws(StoreError) -> [String: Timestamp] {
+    try transaction { state, _ in state.oldestReady() }
+  }
+
+  package func register(_ worker: WorkerRecord) async throws(StoreError) {
+    try transaction { state, now in
+      state.workers[worker.id] = worker
+      state.workers[worker.id]?.lastSeenAt = now
+    }
+  }
+
+  package func unregister(worker id: String) async throws(StoreError) {
+    try transaction { state, _ in state.workers[id] = nil }
+  }
+
+  package func workers() async throws(StoreError) -> [WorkerRecord] {
+    try transaction { state, now in
+      state.workers.values
+        .filter { now - $0.lastSeenAt < WorkerRecord.lifetime }
+        .sorted { $0.id < $1.id }
+    }
+  }
+
+  package func check() async throws(StoreError) {
+    try transaction { _, _ in }
+  }
+
+  package func close() async {
+    contents.withLock { $0.isClosed = true }
+  }
+
+  private func transaction<Answer: Sendable>(
+    _ body: (inout MemoryState, Timestamp) -> Answer
+  ) throws(StoreError) -> Answer {
+    try contents.withLock { (contents) throws(StoreError) in
+      if contents.isClosed { throw .unavailable("the store is closed") }
+      return body(&contents.state, clock())
+    }
+  }
+}
