@@ -112,14 +112,47 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
+    .executableTarget(
+      name: "EmbeddedWorker",
+      dependencies: ["Martlet"],
+      path: "Examples/EmbeddedWorker",
+      packageAccess: false,  // as in a package of one's own: what is public must be enough
+      swiftSettings: settings),
     .target(
       name: "MartletTestKit",
-      dependencies: ["MartletCore"],
+      dependencies: [
+        "MartletCore", "MartletEngine",
+        .product(name: "Logging", package: "swift-log"),
+      ],
       path: "Tests/MartletTestKit",
       swiftSettings: settings),
     .testTarget(
+      name: "MartletHTTPTests",
+      dependencies: [
+        "MartletCore", "MartletEngine", "MartletHTTP", "MartletTestKit",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
+      swiftSettings: settings),
+    .testTarget(
       name: "StoreConformanceTests",
-      dependencies: ["MartletCore", "MartletTestKit"],
+      dependencies: ["MartletCore", "MartletSQLite", "MartletTestKit"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "MartletEngineTests",
+      dependencies: [
+        "MartletCore", "MartletEngine", "MartletTestKit",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "SimulationTests",
+      dependencies: ["MartletCore", "MartletEngine", "MartletTestKit"],
       swiftSettings: settings),
     .testTarget(
       name: "MartletMetricsTests",
@@ -156,6 +189,21 @@ let package = Package(
       dependencies: [
         "MartletClient", "MartletCommand", "MartletCore", "ScriptedServer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "TestServer",
+      dependencies: ["Martlet"],
+      path: "Tests/TestServer",
+      swiftSettings: settings),
+    .testTarget(
+      name: "EndToEndTests",
+      dependencies: [
+        "MartletCore", "ScriptedServer",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: settings),
   ]

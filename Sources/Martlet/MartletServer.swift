@@ -29,6 +29,7 @@ public struct MartletServer: Sendable {
     onStart: @escaping @Sendable (StartedNode) -> Void = { $0.printBanner() }
   ) throws {
     let settings = try settings ?? Self.settingsOfTheProcess()
+    try settings.check()
     self.settings = settings
     self.handlers = handlers
     self.logger = logger ?? LineLogHandler.logger(settings.log)

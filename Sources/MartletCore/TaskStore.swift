@@ -211,7 +211,7 @@ package struct TaskCount: Sendable, Hashable {
 }
 
 /// What a store can fail with. A task's own failure is never one of these.
-package enum StoreError: Error, Sendable, Hashable {
+package enum StoreError: Error, Sendable, Hashable, CustomStringConvertible {
   /// Cannot be reached or cannot write now (disk full, locked, shutting down); nothing was changed; try again later.
   case unavailable(String)
   /// Whether it was committed is not known.
@@ -224,4 +224,7 @@ package enum StoreError: Error, Sendable, Hashable {
     case .unavailable(let message), .unknownOutcome(let message), .unusable(let message): message
     }
   }
+
+  /// Embedders print what `MartletServer.run` throws.
+  package var description: String { message }
 }

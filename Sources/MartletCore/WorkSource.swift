@@ -39,6 +39,7 @@ package protocol WorkSource: Sendable {
 
 package struct ClaimRequest: Sendable, Hashable {
   package var worker: String
+  /// `Self.allQueues` among them stands for every queue.
   package var queues: [String]
   package var types: [String]
   package var limit: Int
@@ -63,6 +64,15 @@ package struct ClaimRequest: Sendable, Hashable {
     self.token = token
     self.isLocal = isLocal
     self.patience = patience
+  }
+
+  /// No queue can have this name.
+  package static let allQueues = "*"
+
+  package var takesAllQueues: Bool { queues.contains(Self.allQueues) }
+
+  package func takes(_ lane: Lane) -> Bool {
+    types.contains(lane.type) && (queues.contains(lane.queue) || takesAllQueues)
   }
 }
 

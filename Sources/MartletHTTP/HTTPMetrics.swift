@@ -1,5 +1,5 @@
-// Counts and times requests by route. The handles are made once for each combination of labels, of which there is a fixed
-// number: routes come from the table, methods from a short list. Called by `Responder`.
+// Counts and times requests by route. The handles are made once for each combination of labels, of which there is a
+// fixed number: routes come from the table, methods from a short list. Called by `Responder`.
 
 internal import HTTPTypes
 internal import MartletEngine

@@ -1,4 +1,5 @@
-// The HTTP face as one service: binds, serves, drains. The composition root makes one and runs it in its `ServiceGroup`.
+// The HTTP face as one service: binds, serves, drains. The composition root makes one and runs it in its
+// `ServiceGroup`.
 
 internal import HummingbirdCore
 package import Logging
@@ -14,18 +15,21 @@ package struct HTTPConfiguration: Sendable {
   /// 0 takes any free one; `onListening` tells which.
   package var port: Int
   package var maxBodyBytes: Int
-  /// True while there is no authentication: only requests to loopback names, and none from web pages elsewhere, are answered.
+  /// True while there is no authentication: only requests to loopback names, and none from web pages elsewhere, are
+  /// answered.
   package var requiresLoopbackHost: Bool
   package var version: String
   /// From a request's head to the end of its body.
   package var bodyDeadline: Duration
   /// How long a connection may be silent between requests, or take to send a request's head.
   package var idleTimeout: Duration
+  /// How long the rest of a refused request is read and thrown away, so that its client can read the answer.
+  package var lingerTime: Duration
 
   package init(
     host: String = "127.0.0.1", port: Int = 8080, maxBodyBytes: Int = 8 * 1024 * 1024,
     requiresLoopbackHost: Bool = true, version: String, bodyDeadline: Duration = .seconds(30),
-    idleTimeout: Duration = .seconds(60)
+    idleTimeout: Duration = .seconds(60), lingerTime: Duration = .seconds(5)
   ) {
     self.host = host
     self.port = port
@@ -34,6 +38,7 @@ package struct HTTPConfiguration: Sendable {
     self.version = version
     self.bodyDeadline = bodyDeadline
     self.idleTimeout = idleTimeout
+    self.lingerTime = lingerTime
   }
 }
 
@@ -65,8 +70,8 @@ package struct HTTPServer: Service {
       logger: logger)
   }
 
-  /// Serves until it is told to stop; then takes no new connection, answers long polls at once and finishes the requests that
-  /// have begun.
+  /// Serves until it is told to stop; then takes no new connection, answers long polls at once and finishes the
+  /// requests that have begun.
   /// - Throws: `ListenFailure` when the address cannot be had.
   package func run() async throws {
     guard (0...65_535).contains(configuration.port) else {
@@ -76,7 +81,7 @@ package struct HTTPServer: Service {
     let channel = HTTPChannel(
       limits: ConnectionLimits(
         bodyBytes: configuration.maxBodyBytes, bodyTime: TimeAmount(configuration.bodyDeadline),
-        idleTime: TimeAmount(configuration.idleTimeout)),
+        idleTime: TimeAmount(configuration.idleTimeout), lingerTime: TimeAmount(configuration.lingerTime)),
       responder: { request, writer, _ in try await responder.respond(to: request, writer: writer) },
       refuse: { responder.refusal($0) })
     // Hummingbird reports its own start at `info`; to tell people of it is the composition root's part.

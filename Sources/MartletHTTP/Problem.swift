@@ -1,5 +1,5 @@
-// Every refusal that a client can meet, and the only place that makes problem documents (RFC 9457) of them. Routes and the
-// responder throw a `Problem`; `HTTPEdge` writes one itself where no request could be read.
+// Every refusal that a client can meet, and the only place that makes problem documents (RFC 9457) of them. Routes and
+// the responder throw a `Problem`; `HTTPEdge` writes one itself where no request could be read.
 
 internal import MartletCore
 internal import MartletEngine
@@ -10,8 +10,10 @@ struct Problem: Error, Sendable {
   let detail: String
   /// For validation: all problems at once.
   var errors: [ValidationProblem] = []
-  /// Tasks that may or may not have been stored; not empty means that the outcome is unknown.
+  /// Tasks that may or may not have been stored or changed; not empty means that the outcome is unknown.
   var unknownTasks: [TaskID] = []
+  /// Nil goes by the code.
+  var isRetryable: Bool?
   /// The value of `Allow`.
   var allowedMethods: String?
   /// The rest of the request will not be read.
@@ -108,7 +110,7 @@ struct Problem: Error, Sendable {
       json.field("detail", detail)
       json.field("code", code.rawValue)
       json.field("requestId", requestID)
-      json.field("retryable", code.isRetryable && unknownTasks.isEmpty)
+      json.field("retryable", isRetryable ?? code.isRetryable)
       if !errors.isEmpty {
         json.name("errors")
         json.array(of: errors) { json, error in
@@ -140,6 +142,7 @@ extension Problem {
     Problem(.notFound, "there is no task '\(text)'")
   }
 
+  /// - Parameters: the task that the call was about, if it was about one.
   init(_ error: ServiceError, task: TaskID? = nil) {
     switch error {
     case .invalid(let failure):
@@ -148,13 +151,15 @@ extension Problem {
       self = task.map { .noTask($0.description) } ?? Problem(.notFound, "there is no such thing")
     case .invalidState(let status, let action):
       self.init(.invalidState, "the task is \(status.rawValue): it cannot be \(action)")
-    case .store(.unknownOutcome, let tasks):
+    case .store(.unknownOutcome, let tasks) where !tasks.isEmpty:
       self.init(
         .storeUnavailable,
-        tasks.isEmpty
-          ? "the store's answer was lost: whether the change was made is not known"
-          : "the store's answer was lost: whether the task was stored is not known; look for taskId before trying again")
+        "the store's answer was lost: whether the task was stored is not known; look for taskId before trying again")
       unknownTasks = tasks
+      isRetryable = false  // a second submission would make a second task
+    case .store(.unknownOutcome, _):
+      self.init(.storeUnavailable, "the store's answer was lost: whether the change was made is not known")
+      unknownTasks = task.map { [$0] } ?? []
     case .store:
       // The store's own words name files and hosts: they are for the log, not for clients.
       self.init(.storeUnavailable, "the store cannot be reached or cannot write now; nothing was changed")

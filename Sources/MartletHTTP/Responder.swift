@@ -1,5 +1,5 @@
-// The whole way of a request through the server in one function: checks, route, body, answer, headers, metrics. There is no stack
-// of middleware, because this runs for every request. Called by `HTTPChannel`.
+// The whole way of a request through the server in one function: checks, route, body, answer, headers, metrics. There
+// is no stack of middleware, because this runs for every request. Called by `HTTPChannel`.
 
 internal import HTTPTypes
 internal import HummingbirdCore

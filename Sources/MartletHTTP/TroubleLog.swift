@@ -1,5 +1,5 @@
-// Tells the operator of trouble that clients met, without a line for each of thousands of requests: at most one a second, with
-// the number of those left out. Called by the routes and the responder.
+// Tells the operator of trouble that clients met, without a line for each of thousands of requests: at most one a
+// second, with the number of those left out. Called by the routes and the responder.
 
 internal import Logging
 internal import MartletCore

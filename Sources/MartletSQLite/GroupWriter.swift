@@ -156,6 +156,11 @@ final class WriteTransaction {
     if let new { countChanges[CountKey(lane: lane, status: new), default: 0] += 1 }
   }
 
+  /// Queues in which this transaction has made tasks READY: the table does not know of them yet.
+  var readyQueues: Set<String> {
+    Set(countChanges.filter { $0.key.status == .ready && $0.value > 0 }.map(\.key.lane.queue))
+  }
+
   func writeCounts() throws {
     guard !countChanges.isEmpty else { return }
     let statement = try prepared(

@@ -50,7 +50,7 @@ extension WriteTransaction {
       """)
     var candidates: [Candidate] = []
     var lanes = 0
-    for queue in Set(request.queues) {
+    for queue in try queues(of: request) {
       for type in Set(request.types) {
         let found = try ready.rows(queue, type, limit) {
           Candidate(urgency: $0.int(), availableAt: $0.int(), id: try $0.id())
@@ -63,6 +63,13 @@ extension WriteTransaction {
       candidates.sort { ($0.urgency, $0.availableAt, $0.id) < ($1.urgency, $1.availableAt, $1.id) }
     }
     return candidates.prefix(limit).map(\.id)
+  }
+
+  /// Where to look: the queues named, or all that have anything READY, this transaction's own included.
+  private func queues(of request: ClaimRequest) throws -> Set<String> {
+    guard request.takesAllQueues else { return Set(request.queues) }
+    let counted = try prepared("SELECT DISTINCT queue FROM counts WHERE status = 2 AND count > 0").rows { $0.text() }
+    return readyQueues.union(counted)
   }
 
   private struct Candidate {

@@ -157,23 +157,24 @@ extension WriteTransaction {
       .run(id, isTooLong ? nil : result, isTooLong)
   }
 
-  /// A report of an attempt that is over: the same as before, or too late.
+  /// A report of an attempt that is over: the same as before, or too late. What the rescuer said is nobody's report.
   private func repeated(_ finish: Finish) throws -> FinishVerdict {
     let lease = finish.lease
-    let ended = try prepared("SELECT status, outcome, attempt, token FROM task_runs WHERE id = ?1")
+    let run = try prepared("SELECT status, outcome, attempt, token, started_sequence FROM task_runs WHERE id = ?1")
       .row(lease.task) { columns in
         (
           status: try TaskStatus(code: columns.int()), outcome: columns.optionalInt(), attempt: columns.int(),
-          token: columns.optionalInt()
+          token: columns.optionalInt(), isOwnRow: columns.int() > 0
         )
       }
-    guard let ended else { return .lost }
+    guard let run else { return .lost }
     let told = finish.outcome.attemptOutcome.code
-    if ended.attempt == Int64(lease.attempt), ended.token == lease.token {
-      return ended.outcome == told ? .applied(ended.status) : .lost
+    if run.isOwnRow, run.attempt == Int64(lease.attempt), run.token == lease.token {
+      return run.outcome == told ? .applied(run.status) : .lost
     }
-    let earlier = try prepared("SELECT outcome FROM attempts WHERE task = ?1 AND number = ?2 AND token = ?3")
-      .row(lease.task, lease.attempt, lease.token) { $0.int() }
-    return earlier == told ? .applied(ended.status) : .lost
+    let earlier = try prepared(
+      "SELECT outcome FROM attempts WHERE task = ?1 AND number = ?2 AND token = ?3 AND rescued = 0"
+    ).row(lease.task, lease.attempt, lease.token) { $0.int() }
+    return earlier == told ? .applied(run.status) : .lost
   }
 }

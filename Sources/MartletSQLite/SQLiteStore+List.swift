@@ -11,7 +11,7 @@ extension SQLiteStore {
   package func list(_ query: TaskQuery) async throws(StoreError) -> TaskPage {
     try await read { database in
       let isDeadOnly = query.statuses == [.dead]
-      let before = query.before ?? TaskID(high: .max, low: .max)
+      let before = query.before.map { bytes(of: [$0]) } ?? afterAllIDs
       var tasks = try database.page(query, before: before, isDeadOnly: isDeadOnly, scan: Self.scan)
       if tasks.count > query.limit {
         tasks.removeLast()
@@ -27,9 +27,12 @@ extension SQLiteStore {
   }
 }
 
+/// A byte longer than any id, and above it.
+private let afterAllIDs = [UInt8](repeating: 0xFF, count: 17)
+
 extension Database {
   /// One task more than the limit, to know whether there are more.
-  fileprivate func page(_ query: TaskQuery, before: TaskID, isDeadOnly: Bool, scan: Int) throws -> [TaskRecord] {
+  fileprivate func page(_ query: TaskQuery, before: [UInt8], isDeadOnly: Bool, scan: Int) throws -> [TaskRecord] {
     let source =
       isDeadOnly
       ? "SELECT * FROM task_runs INDEXED BY task_runs_dead WHERE status = 6 AND id < ?3 ORDER BY id DESC LIMIT ?4"

@@ -7,10 +7,9 @@ extension SQLiteStore {
     try await writer.write { transaction in
       let expired = try transaction.expireOverdue(limit: limit)
       let lanes = try transaction.promoteDue(limit: limit - expired)
-      let isPartial = expired + lanes.count >= limit
       return Promotion(
         promoted: lanes.count, expired: expired, lanes: Set(lanes),
-        nextIn: isPartial ? .zero : try transaction.nextDue().map { max(.zero, $0 - transaction.now) })
+        nextIn: try transaction.nextDue().map { max(.zero, $0 - transaction.now) })
     }
   }
 }

@@ -29,7 +29,7 @@ extension SQLiteStore {
     _ cutoffs: Cutoffs, after cursor: TaskID?, limit: Int
   ) async throws(StoreError) -> (ids: [TaskID], next: TaskID?) {
     try await read { database in
-      let start = cursor ?? TaskID(high: 0, low: 0)
+      let start = cursor.map { bytes(of: [$0]) } ?? []  // no bytes are before all ids
       let ids = try database.prepared(
         """
         SELECT id FROM (SELECT id, status, finished_at FROM task_runs WHERE id > ?1 ORDER BY id LIMIT ?2)

@@ -11,37 +11,33 @@ extension SQLiteStore {
 }
 
 extension WriteTransaction {
+  /// Claims looked at in one call.
+  private static let mostClaims = 100
+
   fileprivate func rescue(limit: Int, randomness: Double) throws -> Rescue {
-    let claims = try prepared("SELECT number, token, tasks FROM claims WHERE check_at <= ?1 ORDER BY check_at LIMIT 100")
-      .rows(now) { columns in (number: columns.int(), token: columns.int(), tasks: taskIDs(in: columns.blob())) }
-    var rescued: [Rescue.Rescued] = []
-    var isPartial = claims.count == 100
-    for claim in claims {
-      var held: [TaskID] = []
-      var nextEnd = Timestamp.latest
-      for (index, id) in claim.tasks.enumerated() {
-        if rescued.count == limit {
-          held += claim.tasks[index...]
-          nextEnd = now
-          isPartial = true
-          break
-        }
-        guard let row = try runningRow(id, token: claim.token) else { continue }
-        if row.leaseUntil <= now {
-          rescued.append(try rescue(row, randomness: randomness))
-        } else {
-          held.append(id)
-          nextEnd = min(nextEnd, row.leaseUntil)
-        }
+    let claims = try prepared("SELECT number, token, tasks FROM claims WHERE check_at <= ?1 ORDER BY check_at LIMIT ?2")
+      .rows(now, Self.mostClaims) { columns in
+        (number: columns.int(), token: columns.int(), tasks: taskIDs(in: columns.blob()))
       }
-      if held.isEmpty {
-        try prepared("DELETE FROM claims WHERE number = ?1").run(claim.number)
-      } else {
-        try prepared("UPDATE claims SET check_at = ?2, tasks = ?3 WHERE number = ?1")
-          .run(claim.number, nextEnd, bytes(of: held))
-      }
+    let running = try claims.map { claim in try claim.tasks.compactMap { try runningRow($0, token: claim.token) } }
+    let over = running.joined().filter { $0.leaseUntil <= now }
+      .sorted { ($0.leaseUntil, $0.id) < ($1.leaseUntil, $1.id) }
+    let rescued = try over.prefix(limit).map { try rescue($0, randomness: randomness) }
+    let ids = Set(rescued.map(\.id))
+    for (claim, rows) in zip(claims, running) {
+      try keep(rows.filter { !ids.contains($0.id) }, of: claim.number)
     }
-    return Rescue(rescued: rescued, isPartial: isPartial)
+    return Rescue(rescued: rescued, isPartial: over.count > limit || claims.count == Self.mostClaims)
+  }
+
+  /// What a claim still has to be looked at for.
+  private func keep(_ rows: [RunningRow], of claim: Int64) throws {
+    if let nextEnd = rows.map(\.leaseUntil).min() {
+      try prepared("UPDATE claims SET check_at = ?2, tasks = ?3 WHERE number = ?1")
+        .run(claim, nextEnd, bytes(of: rows.map(\.id)))
+    } else {
+      try prepared("DELETE FROM claims WHERE number = ?1").run(claim)
+    }
   }
 
   private func rescue(_ row: RunningRow, randomness: Double) throws -> Rescue.Rescued {

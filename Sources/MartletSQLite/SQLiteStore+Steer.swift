@@ -38,7 +38,9 @@ extension WriteTransaction {
     case .patch(let patch):
       let due = patch.available.map { $0.resolved(now: now) <= now }
       decision = SteeringDecision.patch(row.status, due: due)
-      if decision != .illegal { try apply(patch, to: row, decision: decision, actor: command.actor) }
+      if decision != .illegal, !patch.fields.isEmpty {
+        try apply(patch, to: row, decision: decision, actor: command.actor)
+      }
     }
     guard decision != .illegal else { return .illegal(row.status) }
     guard let record = try database.record(command.task) else { return .notFound }

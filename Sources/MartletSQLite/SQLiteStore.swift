@@ -130,6 +130,7 @@ package final class SQLiteStore: TaskStore {
     await writer.close()
     // A reader that is still at work keeps its connection open; the file is complete without the final checkpoint.
     try? database.close()
+    lock?.release()
   }
 
   /// Reads on a snapshot, beside the writer.

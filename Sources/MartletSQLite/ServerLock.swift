@@ -3,10 +3,12 @@
 
 internal import Foundation
 internal import MartletCore
+internal import Synchronization
 
 /// An exclusive `flock(2)` on `<database>.lock`, which holds the process id of its owner for people to read.
 final class ServerLock: Sendable {
   private let descriptor: Int32
+  private let isReleased = Mutex(false)
 
   init(databasePath: String) throws(StoreError) {
     let path = databasePath + ".lock"
@@ -25,7 +27,14 @@ final class ServerLock: Sendable {
     _ = owner.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
   }
 
+  func release() {
+    isReleased.withLock { released in
+      if !released { close(descriptor) }
+      released = true
+    }
+  }
+
   deinit {
-    close(descriptor)
+    release()
   }
 }

@@ -22,7 +22,8 @@ struct AnswerTests {
     let json = """
       {"id":"\(Fixtures.id)","type":"resize","queue":"images","status":"DEAD","reason":"RETRIES_EXHAUSTED","priority":9,
       "attempt":4,"maxAttempts":4,"retriesLeft":0,"payload":null,"result":null,"resultTruncated":true,
-      "runAt":"2026-02-01T10:00:00.000Z","availableAt":"2026-02-01T10:00:01.000Z","expiresAt":"2030-01-01T00:00:00.000Z",
+      "runAt":"2026-02-01T10:00:00.000Z","availableAt":"2026-02-01T10:00:01.000Z",
+      "expiresAt":"2030-01-01T00:00:00.000Z",
       "createdAt":"2026-02-01T09:00:00.000Z","updatedAt":"2026-02-01T10:00:05.000Z",
       "startedAt":"2026-02-01T10:00:02.000Z","finishedAt":"2026-02-01T10:00:05.000Z","worker":"node-1",
       "progress":{"percent":40.5,"message":"half"},"cancelRequested":true,
@@ -73,7 +74,9 @@ struct AnswerTests {
   @Test("a server that does not speak HTTP is unexpected")
   func notHTTP() async throws {
     try await withClient(script: { _, _ in .raw("SSH-2.0-OpenSSH_9.2\r\n") }) { client, server in
-      await #expect(throws: MartletClientError.unexpectedAnswer(server: server.address, reason: "it does not speak HTTP")) {
+      await #expect(
+        throws: MartletClientError.unexpectedAnswer(server: server.address, reason: "it does not speak HTTP")
+      ) {
         try await client.task(Fixtures.id)
       }
     }
@@ -114,7 +117,8 @@ struct AnswerTests {
         ? .json(
           200,
           """
-          {"data":[{"number":1,"worker":"w","startedAt":"2026-02-01T10:00:00.000Z","finishedAt":"2026-02-01T10:00:01.000Z",
+          {"data":[{"number":1,"worker":"w","startedAt":"2026-02-01T10:00:00.000Z",
+          "finishedAt":"2026-02-01T10:00:01.000Z",
           "outcome":"FAILED","error":{"type":"E","message":"m"},"logs":["one","two"]},
           {"number":2,"worker":"w","startedAt":"2026-02-01T10:00:02.000Z","finishedAt":null,"outcome":null,"error":null,
           "logs":[]}],"nextCursor":null}
@@ -122,7 +126,8 @@ struct AnswerTests {
         : .json(
           200,
           """
-          {"data":[{"sequence":1,"type":"martlet.task.received","at":"2026-02-01T10:00:00.000Z","actor":"api","cause":null}],
+          {"data":[{"sequence":1,"type":"martlet.task.received",
+          "at":"2026-02-01T10:00:00.000Z","actor":"api","cause":null}],
           "nextCursor":null}
           """)
     }) { client, _ in

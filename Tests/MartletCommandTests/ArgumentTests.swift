@@ -2,18 +2,19 @@
 
 internal import ArgumentParser
 internal import MartletClient
-@testable internal import MartletCommand
 internal import MartletCore
 internal import Testing
+
+@testable internal import MartletCommand
 
 @Suite("Arguments")
 struct ArgumentTests {
   @Test("every option of submit reaches the task")
   func submit() throws {
     let command = try SubmitCommand.parse([
-      "resize", "--payload", #" {"a": 1.0} "#, "--queue", "images", "--priority", "9", "--delay", "1m30s", "--retries", "0",
-      "--timeout", "2.5", "--expires-at", "2030-01-01T01:00:00+01:00", "--tag", "a", "--tag", "b", "--metadata", "k=v=w",
-      "--metadata", "e=",
+      "resize", "--payload", #" {"a": 1.0} "#, "--queue", "images", "--priority", "9", "--delay", "1m30s",
+      "--retries", "0", "--timeout", "2.5", "--expires-at", "2030-01-01T01:00:00+01:00", "--tag", "a", "--tag", "b",
+      "--metadata", "k=v=w", "--metadata", "e=",
     ])
     let task = try command.task()
     #expect(task.type == "resize")
@@ -44,7 +45,9 @@ struct ArgumentTests {
       (["t", "--tag", ""], "--tag must be 1 to 64 characters long"),
       (["t", "--metadata", "k=1", "--metadata", "k=2"], "--metadata gives 'k' twice"),
       (["t", "--payload", "{\"a\":\n nope}"], "--payload is not JSON: expected null, at byte 8 (line 2, column 3)"),
-      (["t", "--payload", "@/no/such/file"], "cannot read the payload from '/no/such/file': no such file or directory"),
+      (
+        ["t", "--payload", "@/no/such/file"], "cannot read the payload from '/no/such/file': no such file or directory"
+      ),
       (["t", "--payload", "@/"], "cannot read the payload from '/': is a directory"),
     ])
   func refusedValues(arguments: [String], message: String) throws {
@@ -56,12 +59,17 @@ struct ArgumentTests {
 
   @Test(
     "lengths of time take units",
-    arguments: [("90", 90), ("1.5", 1.5), ("500ms", 0.5), ("90s", 90), ("5m", 300), ("1h30m", 5400), ("2d", 172_800), ("0", 0)])
+    arguments: [
+      ("90", 90), ("1.5", 1.5), ("500ms", 0.5), ("90s", 90), ("5m", 300), ("1h30m", 5400),
+      ("2d", 172_800), ("0", 0),
+    ])
   func seconds(text: String, value: Double) throws {
     #expect(try Values.seconds(text) == value)
   }
 
-  @Test("what is no length of time is refused", arguments: ["", "x", "-1", "5 m", "5x", "m", "nan", "inf", "1e999", "0x10", "1..2s"])
+  @Test(
+    "what is no length of time is refused",
+    arguments: ["", "x", "-1", "5 m", "5x", "m", "nan", "inf", "1e9", "0x10", "1..2s"])
   func badSeconds(text: String) {
     #expect(throws: ValidationError.self) { try Values.seconds(text) }
   }
@@ -75,7 +83,8 @@ struct ArgumentTests {
   @Test("a list's options make its filter")
   func filter() throws {
     let command = try TasksCommand.List.parse([
-      "--status", "dead", "--type", "a,b", "--queue", "q", "--metadata", "k=v", "--created-after", "2026-02-01T10:00:00Z",
+      "--status", "dead", "--type", "a,b", "--queue", "q", "--metadata", "k=v",
+      "--created-after", "2026-02-01T10:00:00Z",
     ])
     let filter = try command.filter.filter(statuses: command.status)
     #expect(filter.statuses == [.dead])
@@ -92,7 +101,8 @@ struct ArgumentTests {
     #expect(none.resolved([:]).server == "http://127.0.0.1:8080")
     #expect(none.resolved(["MARTLET_SERVER": ""]).server == "http://127.0.0.1:8080")
     #expect(none.resolved(["MARTLET_SERVER": "http://a"]).server == "http://a")
-    #expect(try ServerOptions.parse(["--server", "http://b"]).resolved(["MARTLET_SERVER": "http://a"]).server == "http://b")
+    let given = try ServerOptions.parse(["--server", "http://b"])
+    #expect(given.resolved(["MARTLET_SERVER": "http://a"]).server == "http://b")
     #expect(none.resolved(["MARTLET_API_KEY": "k", "MARTLET_TOKEN": "t"]).credential == .apiKey("k"))
     #expect(none.resolved(["MARTLET_API_KEY": "", "MARTLET_TOKEN": "t"]).credential == .token("t"))
     #expect(none.resolved([:]).credential == .none)

@@ -1,16 +1,18 @@
 // Which failure gives which exit code, and that each is told on clean lines.
 
 internal import MartletClient
-@testable internal import MartletCommand
 internal import MartletCore
 internal import Testing
+
+@testable internal import MartletCommand
 
 @Suite("Failures")
 struct FailureTests {
   @Test(
     "each status of a refusal has its exit code",
     arguments: [
-      (400, 2), (401, 5), (403, 5), (404, 4), (405, 1), (409, 1), (413, 2), (415, 2), (422, 2), (429, 1), (500, 1), (503, 1),
+      (400, 2), (401, 5), (403, 5), (404, 4), (405, 1), (409, 1), (413, 2), (415, 2), (422, 2),
+      (429, 1), (500, 1), (503, 1),
     ])
   func problems(status: Int, code: Int32) {
     #expect(CommandFailure(.problem(Problem(status: status))).status.rawValue == code)
@@ -31,7 +33,8 @@ struct FailureTests {
     problem.title = "The request is not valid"
     problem.detail = "/payload/to is required"
     problem.errors = [
-      ValidationProblem(pointer: "/payload/to", detail: "is required"), ValidationProblem(pointer: "", detail: "is odd"),
+      ValidationProblem(pointer: "/payload/to", detail: "is required"),
+      ValidationProblem(pointer: "", detail: "is odd"),
     ]
     #expect(
       CommandFailure(.problem(problem)).text == """

@@ -1,12 +1,15 @@
 // Tasks, attempts and events as the server words them, for the suites of this target.
 
-@testable internal import MartletClient
 internal import MartletCore
+
+@testable internal import MartletClient
 
 enum Fixtures {
   static let id = TaskID("0190a7c4-5e1b-7cc3-98c4-dc0c0c07398f")!
 
-  static func taskJSON(status: String = "READY", attempt: Int = 0, type: String = "resize", _ more: String = "") -> String {
+  static func taskJSON(
+    status: String = "READY", attempt: Int = 0, type: String = "resize", _ more: String = ""
+  ) -> String {
     """
     {"id":"\(id)","type":"\(type)","queue":"default","status":"\(status)","priority":5,"attempt":\(attempt),\
     "maxAttempts":4,"retriesLeft":\(4 - attempt),"createdAt":"2026-02-01T10:00:00.000Z",\
@@ -38,7 +41,9 @@ enum Fixtures {
     return Answer(server: "test", status: 200, json: bytes, root: try JSONScanner.scan(bytes))
   }
 
-  static func task(status: String = "READY", attempt: Int = 0, type: String = "resize", _ more: String = "") throws -> RemoteTask {
+  static func task(
+    status: String = "READY", attempt: Int = 0, type: String = "resize", _ more: String = ""
+  ) throws -> RemoteTask {
     try RemoteTask(answer(taskJSON(status: status, attempt: attempt, type: type, more)))
   }
 

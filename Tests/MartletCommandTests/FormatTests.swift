@@ -1,7 +1,8 @@
 // Lengths of time and numbers as people read them.
 
-@testable internal import MartletCommand
 internal import Testing
+
+@testable internal import MartletCommand
 
 @Suite("Formats")
 struct FormatTests {

@@ -1,7 +1,8 @@
 // Nothing that a task's author wrote may drive the terminal of whoever looks at it.
 
-@testable internal import MartletCommand
 internal import Testing
+
+@testable internal import MartletCommand
 
 @Suite("Fit to be shown")
 struct PlainTests {
@@ -29,8 +30,9 @@ struct PlainTests {
 
   @Test("JSON is escaped in JSON's own way, so that it still means the same")
   func json() {
-    #expect(Plain.json("{\"a\": \"\u{9B}1m\u{202E}\u{E0041}\",\r\n\t\"b\": 1}")
-      == "{\"a\": \"\\u009b1m\\u202e\\udb40\\udc41\",\n\t\"b\": 1}")
+    #expect(
+      Plain.json("{\"a\": \"\u{9B}1m\u{202E}\u{E0041}\",\r\n\t\"b\": 1}")
+        == "{\"a\": \"\\u009b1m\\u202e\\udb40\\udc41\",\n\t\"b\": 1}")
     #expect(Plain.json("{\"a\":\"日本 👩‍💻\"}") == "{\"a\":\"日本 👩‍💻\"}")
   }
 

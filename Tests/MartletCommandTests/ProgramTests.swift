@@ -57,7 +57,8 @@ struct ProgramTests {
     arguments: [
       ["submit"], ["submit", "resize", "--priority", "12"], ["submit", "resize", "--priority", "high"],
       ["submit", "resize", "--payload", "{nope"], ["submit", "resize", "--payload", "@/no/such/file"],
-      ["submit", "resize", "--run-at", "tomorrow"], ["submit", "resize", "--delay", "soon"], ["submit", "resize", "--nope"],
+      ["submit", "resize", "--run-at", "tomorrow"], ["submit", "resize", "--delay", "soon"],
+      ["submit", "resize", "--nope"],
       ["tasks", "show", "7"], ["tasks", "list", "--status", "ASLEEP"], ["tasks", "list", "--limit", "0"], ["nope"],
       ["tasks", "nope"], ["tasks", "list", "--server", "localhost:8080"],
     ])
@@ -93,7 +94,8 @@ struct ProgramTests {
   @Test("submit prints the id, and warns on stderr where no live worker handles the type")
   func submit() async throws {
     let worker = """
-      {"id":"w","host":"h","kind":"node","types":["other"],"queues":[],"running":0,"lastSeenAt":"2026-02-01T10:00:00.000Z"}
+      {"id":"w","host":"h","kind":"node","types":["other"],"queues":[],"running":0,
+      "lastSeenAt":"2026-02-01T10:00:00.000Z"}
       """
     let (run, requests) = try await Program.run(["submit", "resize", "--payload", "-"], input: " [1, 2.50]\n") {
       request, _ in
@@ -224,7 +226,8 @@ struct ProgramTests {
     try await ScriptedServer.serving({ _, _ in .json(200, task) }) { server in
       let pipe = Pipe()
       try pipe.fileHandleForReading.close()
-      let run = try await Program.run(["tasks", "show", id, "--json"], server: server.address, output: pipe.fileHandleForWriting)
+      let run = try await Program.run(
+        ["tasks", "show", id, "--json"], server: server.address, output: pipe.fileHandleForWriting)
       #expect(run.status == 0)
       #expect(run.errors == "")
     }

@@ -1,14 +1,17 @@
 // Following a task: each thing is told once, in order, with errors and log lines where they belong.
 
-@testable internal import MartletCommand
 internal import Testing
+
+@testable internal import MartletCommand
 
 @Suite("Following a task")
 struct StoryTests {
   private let events = [
-    Fixtures.event(1, "received"), Fixtures.event(2, "ready"), Fixtures.event(3, "started", "node-1", cause: "attempt 1"),
+    Fixtures.event(1, "received"), Fixtures.event(2, "ready"),
+    Fixtures.event(3, "started", "node-1", cause: "attempt 1"),
     Fixtures.event(4, "failed", "node-1", cause: "HTTP_503"), Fixtures.event(5, "retry", "node-1"),
-    Fixtures.event(6, "ready", "scheduler"), Fixtures.event(7, "started", "node-1"), Fixtures.event(8, "succeeded", "node-1"),
+    Fixtures.event(6, "ready", "scheduler"), Fixtures.event(7, "started", "node-1"),
+    Fixtures.event(8, "succeeded", "node-1"),
   ]
   private let failed = Fixtures.attempt(
     1, "FAILED", error: #"{"type":"HTTP_503","message":"no\u001b[2J","stack":"at a\nat b"}"#, logs: #"["info: one"]"#)
@@ -46,11 +49,22 @@ struct StoryTests {
     #expect(story.lines(end, events: try Fixtures.events(events), attempts: attempts).isEmpty)
   }
 
+  @Test("a task that waits for its time says which")
+  func pending() throws {
+    var story = TaskStory()
+    let task = try Fixtures.task(status: "PENDING", #","availableAt":"2026-02-01T12:00:00.000Z""#)
+    #expect(
+      story.lines(task, events: try Fixtures.events([events[0]]), attempts: []) == [
+        "2026-02-01T10:00:01.000Z  received  resize in queue default due at 2026-02-01T12:00:00.000Z"
+      ])
+  }
+
   @Test("progress is told when it changes")
   func progress() throws {
     var story = TaskStory()
     func look(_ percent: String) throws -> [String] {
-      let task = try Fixtures.task(status: "RUNNING", attempt: 1, #","progress":{"percent":\#(percent),"message":"page\n2"}"#)
+      let progress = #","progress":{"percent":\#(percent),"message":"page\n2"}"#
+      let task = try Fixtures.task(status: "RUNNING", attempt: 1, progress)
       return story.lines(task, events: [], attempts: [])
     }
     #expect(try look("40.5") == ["2026-02-01T10:00:01.000Z  progress  40.5 %  page\\n2"])
@@ -74,7 +88,8 @@ struct StoryTests {
       "lastError":{"type":"HTTP_503","message":"no\\nsecond"}
       """
     let sheet = TaskSheet.rendered(
-      try Fixtures.task(status: "DEAD", attempt: 1, more), attempts: try Fixtures.attempts([failed, Fixtures.attempt(2, nil)]),
+      try Fixtures.task(status: "DEAD", attempt: 1, more),
+      attempts: try Fixtures.attempts([failed, Fixtures.attempt(2, nil)]),
       events: try Fixtures.events(Array(events.prefix(2))), for: .plain)
     #expect(
       sheet == """

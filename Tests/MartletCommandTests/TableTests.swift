@@ -1,14 +1,19 @@
 // Tables: aligned, cut to the terminal, coloured only on one, safe whatever is in them.
 
+internal import Testing
+
 @testable internal import MartletClient
 @testable internal import MartletCommand
-internal import Testing
 
 @Suite("Tables")
 struct TableTests {
   private let table = {
-    var table = Table(columns: [.init("NAME", shrinks: true), .init("COUNT", isNumber: true), .init("NOTE", shrinks: true)])
-    table.rows = [["a", "1", "short"], ["日本", "100", ""], ["long name", "20", "a note that is longer than the others"]]
+    var table = Table(columns: [
+      .init("NAME", shrinks: true), .init("COUNT", isNumber: true), .init("NOTE", shrinks: true),
+    ])
+    table.rows = [
+      ["a", "1", "short"], ["日本", "100", ""], ["long name", "20", "a note that is longer than the others"],
+    ]
     return table
   }()
 

@@ -2,14 +2,24 @@
 
 internal import NIOCore
 internal import NIOPosix
+internal import Synchronization
 internal import Testing
 
-struct RawConnection {
-  private let inbound: NIOAsyncChannelInboundStream<ByteBuffer>
+final class RawConnection: Sendable {
+  private let incoming: AsyncThrowingStream<[UInt8], any Error>
   private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+  /// Received and not yet looked at.
+  private let bytes = Mutex<[UInt8]>([])
+
+  private init(
+    incoming: AsyncThrowingStream<[UInt8], any Error>, outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+  ) {
+    self.incoming = incoming
+    self.outbound = outbound
+  }
 
   static func open<Value: Sendable>(
-    _ harness: HTTPHarness, _ body: (RawConnection) async throws -> Value
+    _ harness: HTTPHarness, _ body: @Sendable (RawConnection) async throws -> Value
   ) async throws -> Value {
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .channelOption(.allowRemoteHalfClosure, value: true)
@@ -20,12 +30,24 @@ struct RawConnection {
         }
       }
     return try await channel.executeThenClose { inbound, outbound in
-      try await body(RawConnection(inbound: inbound, outbound: outbound))
+      let (incoming, continuation) = AsyncThrowingStream<[UInt8], any Error>.makeStream()
+      return try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask {
+          do {
+            for try await buffer in inbound { continuation.yield(Array(buffer.readableBytesView)) }
+            continuation.finish()
+          } catch {
+            continuation.finish(throwing: error)
+          }
+        }
+        defer { group.cancelAll() }
+        return try await body(RawConnection(incoming: incoming, outbound: outbound))
+      }
     }
   }
 
   func send(_ text: String) async throws {
-    try await outbound.write(ByteBuffer(string: text))
+    try await send(Array(text.utf8))
   }
 
   func send(_ bytes: [UInt8]) async throws {
@@ -39,33 +61,35 @@ struct RawConnection {
 
   /// Everything until the server closes.
   func rest() async throws -> [Reply] {
-    var bytes: [UInt8] = []
-    for try await buffer in inbound { bytes.append(contentsOf: buffer.readableBytesView) }
+    for try await chunk in incoming { bytes.withLock { $0 += chunk } }
     var replies: [Reply] = []
-    while let (reply, length) = try Reply.first(in: bytes) {
-      replies.append(reply)
-      bytes.removeFirst(length)
-    }
-    #expect(bytes.isEmpty, "after the last answer comes \(String(decoding: bytes, as: UTF8.self))")
+    while let reply = try takeReply() { replies.append(reply) }
+    let left = bytes.withLock(\.self)
+    #expect(left.isEmpty, "after the last answer comes \(String(decoding: left, as: UTF8.self))")
     return replies
   }
 
   /// So many answers; the connection may stay open.
   func replies(_ count: Int) async throws -> [Reply] {
-    var bytes: [UInt8] = []
     var replies: [Reply] = []
-    var iterator = inbound.makeAsyncIterator()
     while replies.count < count {
-      if let (reply, length) = try Reply.first(in: bytes) {
+      if let reply = try takeReply() {
         replies.append(reply)
-        bytes.removeFirst(length)
-      } else if let buffer = try await iterator.next() {
-        bytes.append(contentsOf: buffer.readableBytesView)
-      } else {
-        throw Unexpected("closed after \(replies.count) answers and \(String(decoding: bytes, as: UTF8.self))")
+        continue
       }
+      var iterator = incoming.makeAsyncIterator()
+      guard let chunk = try await iterator.next() else { throw Unexpected("closed after \(replies.count) answers") }
+      bytes.withLock { $0 += chunk }
     }
     return replies
+  }
+
+  private func takeReply() throws -> Reply? {
+    try bytes.withLock { bytes in
+      guard let (reply, length) = try Reply.first(in: bytes) else { return nil }
+      bytes.removeFirst(length)
+      return reply
+    }
   }
 }
 

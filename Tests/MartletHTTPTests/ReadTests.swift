@@ -26,18 +26,24 @@ internal import Testing
   }
 
   @Test func `waitSeconds answers as soon as the task is final`() async throws {
-    try await HTTPHarness.run { harness in
+    let lookUps = LookUps()
+    try await HTTPHarness.run(wrap: lookUps.watch) { harness in
       let id = try await harness.submitted()
+      let start = ContinuousClock.now
       async let waiting = harness.get("/tasks/\(id)?waitSeconds=60")
+      await lookUps.first()
       let cancelled = try await harness.act("/tasks/\(id)/cancel")
       #expect(cancelled.status == 200)
       let reply = try await waiting
       #expect(reply.status == 200)
       #expect(try reply.string("status") == "CANCELLED")
+      #expect(ContinuousClock.now - start < .seconds(30), "the poll was waited out")
     }
   }
 
-  @Test func `waitSeconds answers with the task as it is when the time is over, and at once if it is final`() async throws {
+  @Test func `waitSeconds answers with the task as it is when the time is over, and at once if it is final`()
+    async throws
+  {
     try await HTTPHarness.run { harness in
       let id = try await harness.submitted()
       let reply = try await harness.get("/tasks/\(id)?waitSeconds=0.05")

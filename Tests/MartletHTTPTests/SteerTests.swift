@@ -113,7 +113,8 @@ internal import Testing
   }
 
   @Test(arguments: [
-    (#"{"priority":0}"#, ["/priority"]), (#"{"priority":"1"}"#, ["/priority"]), (#"{"availableAt":"now"}"#, ["/availableAt"]),
+    (#"{"priority":0}"#, ["/priority"]), (#"{"priority":"1"}"#, ["/priority"]),
+    (#"{"availableAt":"now"}"#, ["/availableAt"]),
     (#"{"tags":[""]}"#, ["/tags/0"]), (#"{"tags":{}}"#, ["/tags"]), (#"{"metadata":{"":"x"}}"#, ["/metadata/"]),
     (#"{"metadata":{"a":null}}"#, ["/metadata/a"]), (#"{"status":"READY"}"#, ["/status"]), ("{}", [""]),
     (#"{"priority":null}"#, [""]), (#"{"payload":1,"queue":"x"}"#, ["/payload", "/queue"]),

@@ -50,7 +50,9 @@ struct TaskMetricsTests {
   @Test("count lanes beyond the limit as other")
   func laneLimit() {
     let metrics = TaskMetrics(factory: registry, laneLimit: 2)
-    for index in 0..<5 { metrics.submitted(Lane(queue: "q", type: "t\(index)")) }
+    metrics.submitted(Lane(queue: "q", type: "t0"))
+    #expect(!registry.render().contains("other"))
+    for index in 1..<5 { metrics.submitted(Lane(queue: "q", type: "t\(index)")) }
     metrics.submitted(Lane(queue: "q", type: "t1"))
     #expect(lines().contains("martlet_tasks_submitted_total{queue=\"q\",type=\"t1\"} 2"))
     #expect(lines().contains("martlet_tasks_submitted_total{queue=\"other\",type=\"other\"} 3"))

@@ -22,7 +22,7 @@ struct MemoryState {
     var claimed: [ClaimedTask] = []
     let candidates = tasks.values
       .filter { $0.record.status == .ready }
-      .filter { request.queues.contains($0.record.queue) && request.types.contains($0.record.type) }
+      .filter { request.takes($0.lane) }
       .sorted {
         if $0.record.priority != $1.record.priority { return $0.record.priority > $1.record.priority }
         return Self.isEarlier($0, $1)

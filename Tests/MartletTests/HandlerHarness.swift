@@ -2,18 +2,28 @@
 
 import Foundation
 import Logging
-@testable import MartletEngine
 import MartletCore
+import Synchronization
+
+@testable import MartletEngine
 
 /// What an attempt came to.
-enum Ended {
-  /// The result as parsed JSON.
-  case success(NSDictionary)
+enum Ended: Sendable {
+  case success(JSONResult)
   case snoozed(Duration)
   case failed(TaskFailure)
   case badPayload([ValidationProblem])
   case cancelled
   case other(any Error)
+}
+
+/// A result as it would be stored; its names are in order.
+struct JSONResult: Sendable, Equatable {
+  let text: String
+
+  subscript(name: String) -> Any? {
+    (try? JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])?[name]
+  }
 }
 
 struct Attempt: Sendable {
@@ -32,7 +42,7 @@ struct Attempt: Sendable {
       type: type, queue: "default", payload: Array(payload.utf8), priority: 5, maxAttempts: 4, timeout: .seconds(300),
       leaseDuration: .seconds(30), createdAt: createdAt, runAt: runAt, availableAt: availableAt, startedAt: startedAt,
       readyAt: availableAt, tags: [], metadata: [:], traceparent: traceparent)
-    return AttemptContext(task: task, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    return AttemptContext(task: task, logger: Logger(label: "test") { _ in Silence() })
   }
 }
 
@@ -46,9 +56,7 @@ func run<Handler: TaskHandler>(_ handler: Handler, _ payload: String, in context
     guard let result = try await registered?.run(Array(payload.utf8), context) else { fatalError("not registered") }
     switch result.kind {
     case .snooze(let duration): return .snoozed(duration)
-    case .success(let bytes):
-      let object = try JSONSerialization.jsonObject(with: Data(bytes ?? Array("{}".utf8)))
-      return .success(object as? NSDictionary ?? [:])
+    case .success(let bytes): return .success(JSONResult(text: String(decoding: bytes ?? [], as: UTF8.self)))
     }
   } catch let failure as TaskFailure {
     return .failed(failure)
@@ -66,16 +74,42 @@ func problems<Handler: TaskHandler>(_ handler: Handler, _ payload: String) throw
   try HandlerRegistry([handler])[Handler.type]?.problems(Array(payload.utf8)).map { "\($0.pointer) \($0.detail)" } ?? []
 }
 
-/// Stands still: what sleeps by it, sleeps until it is cancelled, or until `wake` is called.
+/// Stands still: what sleeps by it, sleeps until it is cancelled, or until `wake` has been called.
 final class StoppedClock: EngineClock {
-  private let (wakes, waker) = AsyncStream.makeStream(of: Void.self)
+  private struct State {
+    var isAwake = false
+    var sleepers: [AsyncStream<Void>.Continuation] = []
+  }
+  private let state = Mutex(State())
 
   var now: MonotonicTime { MonotonicTime(nanoseconds: 0) }
 
   func sleep(until deadline: MonotonicTime) async throws {
-    for await _ in wakes { return }
+    let (wakes, waker) = AsyncStream.makeStream(of: Void.self)
+    state.withLock { state in
+      if state.isAwake { waker.finish() } else { state.sleepers.append(waker) }
+    }
+    for await _ in wakes {}
     try Task.checkCancellation()
   }
 
-  func wake() { waker.yield() }
+  func wake() {
+    state.withLock { state in
+      state.isAwake = true
+      for sleeper in state.sleepers { sleeper.finish() }
+    }
+  }
+}
+
+/// Takes everything from info on, and says nothing.
+private struct Silence: LogHandler {
+  var logLevel = Logger.Level.info
+  var metadata: Logger.Metadata = [:]
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) {}
 }

@@ -1,8 +1,10 @@
 // The table of addresses that outgoing calls may and may not reach.
 
-@testable import Martlet
+import MartletCore
 import MartletEngine
 import Testing
+
+@testable import Martlet
 
 @Suite("An outgoing address")
 struct PrivateTargetsTests {
@@ -29,7 +31,8 @@ struct PrivateTargetsTests {
   @Test(
     "is allowed where it is",
     arguments: [
-      "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0",
+      "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255",
+      "128.0.0.0",
       "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "192.0.1.0", "192.167.255.255", "192.169.0.0",
       "198.17.255.255", "198.20.0.0", "223.255.255.255", "168.63.129.15", "2606:4700::1111", "2a00:1450::1",
       "2001:4860:4860::8888", "2001:200::1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1",
@@ -51,27 +54,32 @@ struct PrivateTargetsTests {
   @Test("is chosen among the public ones of a name, in their order")
   func mixed() async throws {
     let addresses = ["10.0.0.1", "2606:4700::1111", "::1", "1.1.1.1"].compactMap { IPAddress($0) }
-    let vetted = try await PrivateTargets(areAllowed: false) { _ in addresses }.vetted("both.example")
+    let vetted = try await PrivateTargets(areAllowed: false, resolve: { _ in addresses }).vetted("both.example")
     #expect(vetted?.map(\.description) == ["2606:4700::1111", "1.1.1.1"])
   }
 
   @Test("is not looked at where everything is allowed")
   func allAllowed() async throws {
-    let targets = PrivateTargets(areAllowed: true) { _ in
-      Issue.record("resolved a name for nothing")
-      return []
-    }
+    let targets = PrivateTargets(
+      areAllowed: true,
+      resolve: { _ in
+        Issue.record("resolved a name for nothing")
+        return []
+      })
     #expect(try await targets.vetted("localhost") == nil)
   }
 
   @Test("is needed: a name without one may be tried again later")
   func noAddress() async throws {
-    await #expect { try await PrivateTargets(areAllowed: false) { _ in [] }.vetted("x.example") } throws: { error in
+    await #expect { try await PrivateTargets(areAllowed: false, resolve: { _ in [] }).vetted("x.example") } throws: {
+      error in
       (error as? TaskFailure)?.error.type == "DNS_FAILED" && (error as? TaskFailure)?.isRetryable == true
     }
   }
 
-  @Test("is only read in its strict form", arguments: ["127.1", "1.2.3", "256.1.1.1", "1.2.3.4 ", "[::1]", "fe80::1%lo", ""])
+  @Test(
+    "is only read in its strict form",
+    arguments: ["127.1", "1.2.3", "256.1.1.1", "1.2.3.4 ", "[::1]", "fe80::1%lo", ""])
   func strict(text: String) {
     #expect(IPAddress(text) == nil)
   }

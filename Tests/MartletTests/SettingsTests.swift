@@ -2,9 +2,10 @@
 
 import Foundation
 import Logging
-import Martlet
 import MartletCore
 import Testing
+
+@testable import Martlet
 
 /// A directory with the given files in it, removed in the end.
 func withDirectory<Result>(_ files: [String: String] = [:], _ body: (String) throws -> Result) throws -> Result {
@@ -47,8 +48,8 @@ struct DefaultSettingsTests {
     #expect(settings.server.host == "127.0.0.1" && settings.server.port == 8080)
     #expect(settings.server.maxBodyBytes == 8_388_608)
     #expect(settings.server.roles == [.api, .scheduler, .worker, .notifier])
-    #expect(settings.database.location == .file("martlet.db") && settings.database.durability == .strict)
-    #expect(settings.workers == .init(concurrency: 32, queues: ["default"], shutdownGraceSeconds: 25))
+    #expect(settings.database.url == "sqlite:martlet.db" && settings.database.durability == .strict)
+    #expect(settings.workers == .init(concurrency: 32, queues: ["*"], shutdownGraceSeconds: 25))
     #expect(settings.tasks.defaults == TaskDefaults())
     #expect(
       settings.retention.policy
@@ -101,7 +102,7 @@ struct SettingsSourceTests {
         """)
     let settings = loaded.settings
     #expect(settings.server == .init(port: 9000, maxBodyBytes: 1_048_576, roles: [.api, .worker]))
-    #expect(settings.database.location == .memory && settings.database.durability == .relaxed)
+    #expect(settings.database.url == "sqlite::memory:" && settings.database.durability == .relaxed)
     #expect(settings.workers == .init(concurrency: 4, queues: ["mail", "video:large"], shutdownGraceSeconds: 2.5))
     #expect(
       settings.tasks
@@ -165,7 +166,8 @@ struct SettingsSourceTests {
 
   @Test("take a variable that is set to nothing as one that is not set")
   func emptyVariable() throws {
-    let loaded = try load(environment: ["MARTLET_SERVER_PORT": "", "MARTLET_UNHEARD_OF": " "], yaml: "server: {port: 5}")
+    let loaded = try load(
+      environment: ["MARTLET_SERVER_PORT": "", "MARTLET_UNHEARD_OF": " "], yaml: "server: {port: 5}")
     #expect(loaded.settings.server.port == 5)
   }
 
@@ -273,6 +275,10 @@ struct WrongSettingsTests {
         "server.roles = \"\" (martlet.yaml:1): must name one or more of api, scheduler, worker, notifier"
       ),
       ("workers: {queues: []}", "workers.queues = \"\" (martlet.yaml:1): must name at least one queue"),
+      (
+        "workers: {queues: [a, '*']}",
+        "workers.queues = \"a,*\" (martlet.yaml:1): names * for all queues and others besides"
+      ),
       ("workers: {queues: [a, a]}", "workers.queues = \"a,a\" (martlet.yaml:1): names a twice"),
       (
         "workers: {queues: [a b]}",
@@ -299,7 +305,10 @@ struct WrongSettingsTests {
         "database: {url: 'mysql://x'}",
         "database.url = \"mysql://x\" (martlet.yaml:1): must be sqlite:PATH or sqlite::memory:"
       ),
-      ("database: {url: 'sqlite:'}", "database.url = \"sqlite:\" (martlet.yaml:1): must be sqlite:PATH or sqlite::memory:"),
+      (
+        "database: {url: 'sqlite:'}",
+        "database.url = \"sqlite:\" (martlet.yaml:1): must be sqlite:PATH or sqlite::memory:"
+      ),
       (
         "database: {url: 'sqlite://data/x.db'}",
         "database.url = \"sqlite://data/x.db\" (martlet.yaml:1): must be sqlite:PATH or sqlite::memory:"
@@ -315,7 +324,10 @@ struct WrongSettingsTests {
       ("config: {file: x}", "config.file (martlet.yaml:1): cannot be set inside the file itself"),
       ("redis: {url: 'redis://:secret@x'}", "redis.url (martlet.yaml:1): is not supported by this version yet"),
       ("auth: {jwt: {secret: hush}}", "auth.jwt.secret (martlet.yaml:1): is not supported by this version yet"),
-      ("auth: {jwt: {secert: hush}}", "auth.jwt.secert (martlet.yaml:1): is not a known setting; did you mean auth.jwt.secret?"),
+      (
+        "auth: {jwt: {secert: hush}}",
+        "auth.jwt.secert (martlet.yaml:1): is not a known setting; did you mean auth.jwt.secret?"
+      ),
       ("port: 80", "port (martlet.yaml:1): is not a known setting; did you mean server.port?"),
       ("nonsense: {a: {b: 1}}", "nonsense (martlet.yaml:1): is not a known setting"),
       ("1: 2", "1 (martlet.yaml:1): is not a known setting"),
@@ -357,7 +369,9 @@ struct WrongSettingsTests {
       ])
   }
 
-  @Test("include a host that others could reach, with the code auth", arguments: ["0.0.0.0", "::", "10.1.2.3", "example.com", ""])
+  @Test(
+    "include a host that others could reach, with the code auth",
+    arguments: ["0.0.0.0", "::", "10.1.2.3", "example.com", ""])
   func publicHost(host: String) throws {
     let error = #expect(throws: SettingsError.self) { try load(flags: ["server.host": host]) }
     let problem = try #require(error?.problems.first)
@@ -375,6 +389,16 @@ struct WrongSettingsTests {
   func oneLine() throws {
     let problem = try problems(flags: ["server.port": "8\n0\u{1B}[31m" + String(repeating: "x", count: 500)])[0]
     #expect(!problem.contains("\n") && !problem.contains("\u{1B}") && problem.count < 250)
+  }
+
+  @Test("are told without the value where it is a secret")
+  func secrets() {
+    let secret = Setting("a.b", .withoutEffect, isSecret: true, "")
+    #expect(secret.shown(.text("hush")) == "(hidden)")
+    let url = Setting("a.b", .withoutEffect, "")
+    #expect(url.shown(.text("redis://:hush@x:1/0?a=b@c")) == "\"redis://:(hidden)@x:1/0?a=b@c\"")
+    #expect(url.shown(.text("amqp://ann:a:b@c@host/x")) == "\"amqp://ann:(hidden)@host/x\"")
+    #expect(url.shown(.text("http://x/?a=b:c@d")) == "\"http://x/?a=b:c@d\"")
   }
 
   @Test("made by hand are found by the same rules")
@@ -414,7 +438,8 @@ struct WrongFileTests {
 
   @Test("that is a directory is told to be one")
   func directory() throws {
-    #expect(try problems(flags: ["config.file": "/tmp"]) == ["config.file = \"/tmp\" (--config): is a directory, not a file"])
+    #expect(
+      try problems(flags: ["config.file": "/tmp"]) == ["config.file = \"/tmp\" (--config): is a directory, not a file"])
   }
 
   @Test("that cannot be read says why")
@@ -425,7 +450,10 @@ struct WrongFileTests {
 
   @Test("that never ends is not read to its end")
   func endless() throws {
-    #expect(try problems(flags: ["config.file": "/dev/zero"]) == ["config.file = \"/dev/zero\" (--config): is larger than 1 MiB"])
+    #expect(
+      try problems(flags: ["config.file": "/dev/zero"]) == [
+        "config.file = \"/dev/zero\" (--config): is larger than 1 MiB"
+      ])
   }
 
   @Test("that is not text is told to be none")

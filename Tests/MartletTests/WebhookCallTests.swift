@@ -1,11 +1,13 @@
 // WEBHOOK_CALL against a real server: what it sends, what it makes of each answer, and what it refuses to send.
 
 import Foundation
-@testable import Martlet
 import MartletCore
 import MartletEngine
+import NIOHTTP1
 import Synchronization
 import Testing
+
+@testable import Martlet
 
 private func withWebhook<Result>(
   targets: PrivateTargets = PrivateTargets(areAllowed: true), clock: any EngineClock = StoppedClock(),
@@ -24,9 +26,9 @@ private func withWebhook<Result>(
 
 /// One call to a server that answers so.
 private func call(
-  _ answers: [ScriptedServer.Answer], _ fields: String = "", _ attempt: Attempt = Attempt()
-) async throws -> (Ended, [ScriptedServer.Request]) {
-  try await ScriptedServer.run(answers) { server in
+  _ answers: [HookServer.Answer], _ fields: String = "", _ attempt: Attempt = Attempt()
+) async throws -> (Ended, [HookServer.Request]) {
+  try await HookServer.run(answers) { server in
     try await withWebhook { webhook in
       let ended = await run(webhook, "{\"url\":\"\(server.url("/hook?a=b"))\"\(fields)}", attempt)
       return (ended, server.requests)
@@ -52,7 +54,7 @@ struct WebhookCallTests {
       #", "extra": 1, "headers": {"Authorization": "Bearer x"}, "body": {"n": 1.50, "big": 12345678901234567890}"#,
       Attempt(number: 3, traceparent: trace))
     guard case .success(let result) = ended else { throw failureOf(ended) }
-    #expect(result == ["status": 200, "body": "thanks"] as NSDictionary)
+    #expect(result.text == #"{"body":"thanks","status":200}"#)
     let request = try #require(requests.first)
     #expect(requests.count == 1)
     #expect(request.method == "POST" && request.uri == "/hook?a=b")
@@ -79,21 +81,22 @@ struct WebhookCallTests {
   func noBody(field: String) async throws {
     let (ended, requests) = try await call([.reply(201)], field)
     guard case .success(let result) = ended else { throw failureOf(ended) }
-    #expect(result == ["status": 201, "body": ""] as NSDictionary)
+    #expect(result.text == #"{"body":"","status":201}"#)
     #expect(requests.first?.body == "" && requests.first?.headers["content-type"] == [])
     #expect(requests.first?.headers["traceparent"] == [])
   }
 
   @Test("fails to be retried by every answer but 2xx, and succeeds when one comes")
   func retries() async throws {
-    try await ScriptedServer.run([.reply(500, body: "oops"), .reply(500), .reply(200)]) { server in
+    try await HookServer.run([.reply(500, body: "oops"), .reply(500), .reply(200)]) { server in
       try await withWebhook { webhook in
         let payload = "{\"url\":\"\(server.url())\"}"
         let first = try failure(await run(webhook, payload))
         #expect(first.isRetryable && first.retryAfter == nil)
         #expect(first.error.type == "HTTP_500" && first.error.message == "answered 500: oops")
         #expect(try failure(await run(webhook, payload, Attempt(number: 2))).isRetryable)
-        guard case .success = await run(webhook, payload, Attempt(number: 3)) else { throw CancellationError() }
+        let third = await run(webhook, payload, Attempt(number: 3))
+        guard case .success = third else { throw failureOf(third) }
         #expect(server.requests.map { $0.headers["x-martlet-attempt"] } == [["1"], ["2"], ["3"]])
         #expect(Set(server.requests.map { $0.headers["idempotency-key"] }).count == 1)
       }
@@ -129,6 +132,14 @@ struct WebhookCallTests {
     #expect(result["bodyTruncated"] as? Bool == true)
   }
 
+  @Test("cuts an answer between characters, wherever the limit falls", arguments: 0..<4)
+  func cutting(offset: Int) async throws {
+    let text = String(repeating: "x", count: offset) + String(repeating: "🦅", count: 20_000)
+    guard case .success(let result) = try await call([.reply(200, body: text)]).0 else { throw CancellationError() }
+    let body = try #require(result["body"] as? String)
+    #expect(text.hasPrefix(body) && body.utf8.count > 65_530)
+  }
+
   @Test("keeps an answer of exactly 64 KiB whole")
   func exactSize() async throws {
     let text = String(repeating: "x", count: 65_536)
@@ -145,7 +156,8 @@ struct WebhookCallTests {
 
   @Test("follows a redirect on the same host, with method and body", arguments: [301, 302, 307, 308])
   func redirect(status: Int) async throws {
-    let (ended, requests) = try await call([.reply(status, [("Location", "/there?x=1")]), .reply(200)], #", "body": "b""#)
+    let (ended, requests) = try await call(
+      [.reply(status, [("Location", "/there?x=1")]), .reply(200)], #", "body": "b""#)
     guard case .success = ended else { throw failureOf(ended) }
     #expect(requests.map(\.uri) == ["/hook?a=b", "/there?x=1"])
     #expect(requests.map(\.method) == ["POST", "POST"] && requests.map(\.body) == ["b", "b"])
@@ -160,7 +172,10 @@ struct WebhookCallTests {
 
   @Test(
     "follows no redirect to another host, port or scheme",
-    arguments: ["http://localhost:1/", "http://127.0.0.1:1/", "https://127.0.0.1/", "//127.0.0.2/", "ftp://127.0.0.1/"])
+    arguments: [
+      "http://localhost:PORT/", "//127.0.0.2:PORT/", "http://localhost:1/", "http://127.0.0.1:1/", "https://127.0.0.1/",
+      "//127.0.0.2/", "ftp://127.0.0.1/",
+    ])
   func foreignRedirect(location: String) async throws {
     let (ended, requests) = try await call([.reply(302, [("Location", location)]), .reply(200)])
     let failure = try failure(ended)
@@ -180,73 +195,81 @@ struct WebhookCallTests {
   func networkErrors() async throws {
     let closed = try failure(await call([.close]).0)
     #expect(closed.isRetryable && closed.error.type == "NETWORK_ERROR")
-    let port = try await ScriptedServer.run([.silence]) { $0.port }  // free again afterwards
+    let port = try await HookServer.run([.silence]) { $0.port }  // free again afterwards
     let refused = try await withWebhook { await run($0, "{\"url\":\"http://127.0.0.1:\(port)/\"}") }
     #expect(try failure(refused).error.type == "NETWORK_ERROR" && failure(refused).isRetryable)
     #expect(try failure(refused).error.message == "Connection refused")
+    let byName = try await withWebhook { await run($0, "{\"url\":\"http://localhost:\(port)/\"}") }
+    #expect(try failure(byName).error.message == "Connection refused")
   }
 
-  @Test("is retried when a host has no address")
-  func unknownHost() async throws {
-    let targets = PrivateTargets(areAllowed: false) { try await SystemResolver.shared.addresses(of: $0) }
+  @Test("is retried when there is no agreement on encryption")
+  func noTLS() async throws {
+    try await HookServer.run([.reply(200)]) { server in
+      let ended = try await withWebhook { await run($0, "{\"url\":\"https://127.0.0.1:\(server.port)/\"}") }
+      #expect(try failure(ended).error.type == "NETWORK_ERROR" && failure(ended).isRetryable)
+    }
+  }
+
+  @Test("is retried when a host has no address, whoever looks it up", arguments: [false, true])
+  func unknownHost(areAllowed: Bool) async throws {
+    let targets = PrivateTargets(areAllowed: areAllowed)
     let ended = try await withWebhook(targets: targets) { await run($0, #"{"url":"http://nowhere.invalid/"}"#) }
     #expect(try failure(ended).error.type == "DNS_FAILED" && failure(ended).isRetryable)
+    #expect(try failure(ended).error.message.hasPrefix("nowhere.invalid cannot be resolved"))
   }
 
-  @Test("ends when its time is over, in the middle of silence and in the middle of an answer", arguments: [false, true])
+  @Test(
+    "ends when its time is over, in the middle of silence and in the middle of an answer", arguments: [false, true])
   func timeout(midway: Bool) async throws {
     let clock = StoppedClock()
-    try await ScriptedServer.run([midway ? .half : .silence], onRequest: { clock.wake() }) { server in
-      let ended = try await withWebhook(clock: clock) {
-        await run($0, "{\"url\":\"\(server.url())\",\"timeoutSeconds\":2.5}")
-      }
-      let failure = try failure(ended)
-      #expect(failure.isRetryable && failure.error.type == "REQUEST_TIMEOUT")
-      #expect(failure.error.message == "no full answer within 2.5 s")
-    }
+    func payload(_ server: HookServer) -> String { "{\"url\":\"\(server.url())\",\"timeoutSeconds\":2.5}" }
+    let ended = try await HookServer.run(
+      [midway ? .half : .silence], onRequest: { clock.wake() },
+      serving: { server in try await withWebhook(clock: clock) { await run($0, payload(server)) } })
+    let failure = try failure(ended)
+    #expect(failure.isRetryable && failure.error.type == "REQUEST_TIMEOUT")
+    #expect(failure.error.message == "no full answer within 2.5 s")
   }
 
   @Test("stops as soon as the attempt is no longer wanted", arguments: [false, true])
   func cancellation(midway: Bool) async throws {
     let (arrivals, arrived) = AsyncStream.makeStream(of: Void.self)
-    try await ScriptedServer.run([midway ? .half : .silence], onRequest: { arrived.yield() }) { server in
-      try await withWebhook { webhook in
-        let payload = "{\"url\":\"\(server.url())\"}"
-        await withTaskGroup(of: Ended?.self) { group in
-          group.addTask { await run(webhook, payload) }
-          group.addTask {
-            for await _ in arrivals { return nil }
-            return nil
-          }
-          #expect(await group.next() != nil)  // the request has arrived
-          group.cancelAll()
-          guard case .cancelled?? = await group.next() else {
-            Issue.record("went on, or did not say that it was cancelled")
-            return
-          }
+    let ended = try await HookServer.run(
+      [midway ? .half : .silence], onRequest: { arrived.yield() },
+      serving: { server in
+        try await withWebhook { webhook in
+          await cancelled(after: arrivals) { await run(webhook, "{\"url\":\"\(server.url())\"}") }
         }
-      }
-    }
+      })
+    guard case .cancelled = ended else { throw failureOf(ended) }
   }
 
   @Test("stops at once while a name is being resolved")
   func cancelledResolution() async throws {
     let (calls, called) = AsyncStream.makeStream(of: Void.self)
-    let targets = PrivateTargets(areAllowed: false) { _ in
-      called.yield()
-      try await StoppedClock().sleep(for: .seconds(1))
-      return []
+    let targets = PrivateTargets(
+      areAllowed: false,
+      resolve: { _ in
+        called.yield()
+        try await StoppedClock().sleep(for: .seconds(1))
+        return []
+      })
+    let ended = try await withWebhook(targets: targets) { webhook in
+      await cancelled(after: calls) { await run(webhook, #"{"url":"http://slow.example/"}"#) }
     }
-    try await withWebhook(targets: targets) { webhook in
-      await withTaskGroup(of: Ended?.self) { group in
-        group.addTask { await run(webhook, #"{"url":"http://slow.example/"}"#) }
-        for await _ in calls { break }
-        group.cancelAll()
-        guard case .cancelled?? = await group.next() else {
-          Issue.record("went on, or did not say that it was cancelled")
-          return
-        }
-      }
+    guard case .cancelled = ended else { throw failureOf(ended) }
+  }
+
+  /// What an attempt comes to that is cancelled as soon as the stream says something.
+  private func cancelled(
+    after events: AsyncStream<Void>, _ attempt: @escaping @Sendable () async -> Ended
+  ) async -> Ended {
+    await withTaskGroup(of: Ended.self) { group in
+      group.addTask { await attempt() }
+      for await _ in events { break }
+      group.cancelAll()
+      return await group.next() ?? .cancelled
     }
   }
 }
@@ -257,18 +280,22 @@ struct WebhookTargetTests {
     "is refused for good, in every spelling of the address",
     arguments: [
       "http://127.0.0.1:1/", "http://127.1/", "http://2130706433/", "http://0x7f.1/", "http://0177.0.0.1/",
-      "http://localhost/", "http://LOCALHOST:80/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://0/", "http://[::]/",
+      "http://localhost/", "http://LOCALHOST:80/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://0/",
+      "http://[::]/",
       "http://169.254.169.254/latest/meta-data/", "https://10.0.0.1/", "http://[fd00:ec2::254]/",
     ])
   func refused(url: String) async throws {
-    let ended = try await withWebhook(targets: PrivateTargets(areAllowed: false)) { await run($0, "{\"url\":\"\(url)\"}") }
+    let ended = try await withWebhook(targets: PrivateTargets(areAllowed: false)) {
+      await run($0, "{\"url\":\"\(url)\"}")
+    }
     let failure = try failure(ended)
     #expect(!failure.isRetryable && failure.error.type == "TARGET_REFUSED", "\(failure.error)")
   }
 
   @Test("is refused by name when all of its addresses are private, and says which")
   func refusedByName() async throws {
-    let targets = PrivateTargets(areAllowed: false) { _ in [IPAddress("10.1.2.3")].compactMap(\.self) }
+    let targets = PrivateTargets(
+      areAllowed: false, resolve: { _ in [IPAddress("10.1.2.3")].compactMap(\.self) })
     let ended = try await withWebhook(targets: targets) { await run($0, #"{"url":"http://intra.example/"}"#) }
     #expect(
       try failure(ended).error.message
@@ -286,13 +313,14 @@ struct WebhookTargetTests {
         let turn = asked.withLock { $0.count }
         return (turn == 1 ? ["10.0.0.1", "127.0.0.1"] : ["127.0.0.2"]).compactMap { IPAddress($0) }
       })
-    try await ScriptedServer.run([.reply(307, [("Location", "/2")]), .reply(200)]) { server in
+    try await HookServer.run([.reply(307, [("Location", "/2")]), .reply(200)]) { server in
       try await withWebhook(targets: targets) { webhook in
         let ended = await run(webhook, "{\"url\":\"http://Hook.Example:\(server.port)/1\"}")
         guard case .success = ended else { throw failureOf(ended) }
         #expect(asked.withLock { $0 } == ["hook.example"])
         #expect(server.requests.map(\.uri) == ["/1", "/2"])
-        #expect(server.requests.map { $0.headers["host"] } == Array(repeating: ["hook.example:\(server.port)"], count: 2))
+        #expect(
+          server.requests.map { $0.headers["host"] } == Array(repeating: ["hook.example:\(server.port)"], count: 2))
       }
     }
   }
@@ -302,7 +330,7 @@ struct WebhookTargetTests {
     let targets = PrivateTargets(
       areAllowed: false, refusal: { _ in nil },
       resolve: { _ in ["127.0.0.9", "127.0.0.1"].compactMap { IPAddress($0) } })
-    try await ScriptedServer.run([.reply(200)]) { server in
+    try await HookServer.run([.reply(200)]) { server in
       let ended = try await withWebhook(targets: targets) {
         await run($0, "{\"url\":\"http://hook.example:\(server.port)/\"}")
       }
@@ -315,7 +343,7 @@ struct WebhookTargetTests {
     let targets = PrivateTargets(
       areAllowed: false, refusal: { _ in nil },
       resolve: { _ in ["127.0.0.1", "127.0.0.1"].compactMap { IPAddress($0) } })
-    try await ScriptedServer.run([.close]) { server in
+    try await HookServer.run([.close]) { server in
       let ended = try await withWebhook(targets: targets) {
         await run($0, "{\"url\":\"http://hook.example:\(server.port)/\"}")
       }
@@ -336,7 +364,8 @@ struct WebhookPayloadTests {
   @Test(
     "may be any http or https URL",
     arguments: [
-      "http://example.com", "https://example.com:8443/a/b?c=d&e[]=f#g", "HTTP://EXAMPLE.COM/%20", "http://[2001:db8::1]:80/",
+      "http://example.com", "https://example.com:8443/a/b?c=d&e[]=f#g", "HTTP://EXAMPLE.COM/%20",
+      "http://[2001:db8::1]:80/",
       "http://10.0.0.1", "http://a_b.example/",
     ])
   func goodURLs(url: String) async throws {
@@ -346,10 +375,12 @@ struct WebhookPayloadTests {
   @Test(
     "is refused for what is no such URL",
     arguments: [
-      "", "example.com", "/path", "ftp://example.com/", "file:///etc/passwd", "unix:///x", "http+unix://%2Fx/", "http://",
+      "", "example.com", "/path", "ftp://example.com/", "file:///etc/passwd", "unix:///x", "http+unix://%2Fx/",
+      "http://",
       "http:///x", "http://user@example.com/", "http://user:pw@example.com/", "http://example.com:0/",
       "http://example.com:65536/", "http://example.com:99999/", "http://example.com:-1/", "http://exa mple.com/",
-      "http://example.com/a b", "http://example.com\\\\@127.0.0.1/", "http://example.com\\r\\nX: y/", "http://exämple.com/",
+      "http://example.com/a b", "http://example.com\\\\@127.0.0.1/", "http://example.com\\r\\nX: y/",
+      "http://exämple.com/",
       "http://[fe80::1%25eth0]/", "http://[::1/", "http://a%2Fb/", "javascript:alert(1)", "https:example.com",
     ])
   func badURLs(url: String) async throws {
@@ -402,12 +433,44 @@ struct WebhookPayloadTests {
 
   @Test("must be an object", arguments: ["[]", "5", "\"x\"", "null"])
   func notAnObject(payload: String) async throws {
-    try await withWebhook { #expect(try MartletTests.problems($0, payload) == [" must be an object"]) }
+    let problems = try await withWebhook { try MartletTests.problems($0, payload) }
+    #expect(problems == [" must be an object"])
   }
 
   @Test("may have fields that nobody knows")
   func unknownFields() async throws {
     #expect(try await problems(url + #", "orderId": 7, "nested": {"a": []}"#) == [])
+  }
+}
+
+@Suite("A redirect")
+struct RedirectTests {
+  @Test(
+    "leads on where scheme, host and port stay the same, or become secure",
+    arguments: [
+      ("http://a.example/x", "/y", "http://a.example/y"), ("http://a.example/x/z", "y?q", "http://a.example/x/y?q"),
+      ("http://a.example:81/x", "http://a.example:81/", "http://a.example:81/"),
+      ("http://A.example/x", "http://a.EXAMPLE:80/y", "http://a.example:80/y"),
+      ("http://a.example/x", "https://a.example/y", "https://a.example/y"),
+      ("https://a.example/x", "//a.example/y#part", "https://a.example/y"),
+      ("http://[::1]:5/", "/y", "http://[::1]:5/y"),
+    ])
+  func followed(from: String, location: String, target: String) {
+    #expect(TargetURL(from)?.following(location)?.text == target)
+  }
+
+  @Test(
+    "leads nowhere else",
+    arguments: [
+      ("http://a.example/", "http://b.example/"), ("http://a.example/", "//b.example/"),
+      ("http://a.example/", "http://a.example:81/"), ("https://a.example/", "http://a.example/"),
+      ("http://a.example:81/", "https://a.example/"), ("http://a.example/", "https://a.example:444/"),
+      ("http://a.example/", "http://user@a.example/"), ("http://a.example/", "http://a.example.b.example/"),
+      ("http://a.example/", "http://a.example@b.example/"),
+      ("http://a.example/", "file:///etc/passwd"), ("http://a.example/", "http://[::1]/"),
+    ])
+  func refused(from: String, location: String) {
+    #expect(TargetURL(from)?.following(location) == nil)
   }
 }
 

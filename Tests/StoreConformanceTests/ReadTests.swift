@@ -24,7 +24,7 @@ import Testing
   @Test(arguments: stores)
   func `a history of everything that can happen is told in full`(store: StoreUnderTest) async throws {
     try await store.onBench { bench in
-      try await bench.submit(.stub(retries: 1, eligible: .after(.seconds(1))))
+      try await bench.submit(.stub(eligible: .after(.seconds(1)), retries: 1))
       bench.advance(.seconds(1))
       try await bench.promote()
       bench.advance(.seconds(1))

@@ -1,10 +1,17 @@
 // The stores that all of this suite runs on. A new one is one line more.
 
 import MartletCore
+import MartletSQLite
 import MartletTestKit
 
 let stores: [StoreUnderTest] = [
-  .memory
+  .memory,
+  StoreUnderTest(name: "sqlite", isPersistent: true) { time, directory in
+    try await SQLiteStore.open(path: directory + "/test.db", clock: time.clock)
+  },
+  StoreUnderTest(name: "sqlite in memory", isPersistent: false) { time, _ in
+    try await SQLiteStore.open(path: ":memory:", clock: time.clock)
+  },
 ]
 
 /// When each test begins.

@@ -94,12 +94,12 @@ public struct Settings: Sendable, Hashable {
   public struct Workers: Sendable, Hashable {
     /// Attempts that run at once.
     public var concurrency: Int
-    /// The queues it takes tasks from.
+    /// The queues it takes tasks from; `*` stands for all.
     public var queues: [String]
     /// How long running attempts may go on when the process is asked to stop; then they are given back.
     public var shutdownGraceSeconds: Double
 
-    public init(concurrency: Int = 32, queues: [String] = ["default"], shutdownGraceSeconds: Double = 25) {
+    public init(concurrency: Int = 32, queues: [String] = ["*"], shutdownGraceSeconds: Double = 25) {
       self.concurrency = concurrency
       self.queues = queues
       self.shutdownGraceSeconds = shutdownGraceSeconds

@@ -32,7 +32,7 @@ extension Setting {
       "Attempts that run at once on this node."),
     Setting(
       "workers.queues", \.workers.queues, .list("list of queue names", complaint: queuesComplaint), needsRestart: true,
-      "Queues that this node's worker takes tasks from."),
+      "Queues that this node's worker takes tasks from; `*` is all of them."),
     Setting(
       "workers.shutdownGraceSeconds", \.workers.shutdownGraceSeconds, .number(0...3600, unit: "seconds"),
       "How long running attempts may go on after SIGTERM; then they are given back without cost."),
@@ -144,7 +144,8 @@ extension Settings {
 
 @Sendable private func queuesComplaint(_ queues: [String]) -> Complaint? {
   if queues.isEmpty { return "must name at least one queue" }
-  if let wrong = queues.first(where: { !Limits.isName($0) }) {
+  if queues.contains("*"), queues.count > 1 { return "names * for all queues and others besides" }
+  if let wrong = queues.first(where: { !Limits.isName($0) && $0 != "*" }) {
     return "names '\(Setting.printable(wrong))'; a queue's name is 1–128 of A-Z a-z 0-9 . _ : -"
   }
   let twice = Dictionary(grouping: queues) { $0 }.filter { $0.value.count > 1 }.keys.min()

@@ -18,6 +18,9 @@ struct ServerNode: Service {
   /// What a handler may take to stop once it was cancelled; after that the process leaves without it.
   private static let cancellationGrace = Duration.seconds(3)
 
+  /// Threads for handlers that block; more attempts than these can be under way as long as most of them await.
+  private static let mostThreads = 256
+
   func run() async throws {
     let location = try DatabaseLocation(settings.database.url)
     let builtIn = BuiltInHandlers(settings: settings)
@@ -32,7 +35,7 @@ struct ServerNode: Service {
     let store = try await SQLiteStore.open(
       path: location.path, durability: settings.database.durability == .strict ? .strict : .relaxed,
       clock: { Timestamp(milliseconds: Int64((Date().timeIntervalSince1970 * 1000).rounded(.down))) })
-    let executor = HandlerExecutor(maxThreads: max(2, settings.workers.concurrency))
+    let executor = HandlerExecutor(maxThreads: min(max(2, settings.workers.concurrency), Self.mostThreads))
     let registryOfMetrics = PrometheusRegistry()
     let engine = Engine(
       engineSettings, store: store, registry: registry, executor: executor, clock: SystemClock(), random: .system,
@@ -112,15 +115,8 @@ struct ServerNode: Service {
 
   private var engineSettings: EngineSettings {
     var engine = EngineSettings()
-    engine.defaults.retries = settings.tasks.maxRetries
-    engine.defaults.timeout = .seconds(settings.tasks.timeoutSeconds)
-    engine.defaults.lease = .seconds(settings.tasks.leaseSeconds)
-    engine.defaults.backoff = settings.tasks.backoff
-    engine.defaults.maxPayloadBytes = settings.tasks.maxPayloadBytes
-    engine.retention = RetentionPolicy(
-      success: settings.retention.successSeconds.map { .seconds($0) },
-      dead: settings.retention.deadSeconds.map { .seconds($0) },
-      cancelled: settings.retention.cancelledSeconds.map { .seconds($0) })
+    engine.defaults = settings.tasks.defaults
+    engine.retention = settings.retention.policy
     engine.isScheduler = settings.server.roles.contains(.scheduler)
     engine.host = ProcessInfo.processInfo.hostName
     if settings.server.roles.contains(.worker) {

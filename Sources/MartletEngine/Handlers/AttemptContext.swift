@@ -93,8 +93,9 @@ private struct AttemptLogHandler: LogHandler {
     self.keep = keep
   }
 
+  /// What a handler tells belongs to its attempt, however quiet the server's log is set.
   var logLevel: Logger.Level {
-    get { inner.logLevel }
+    get { min(inner.logLevel, .info) }
     set { inner.logLevel = newValue }
   }
 
@@ -110,6 +111,6 @@ private struct AttemptLogHandler: LogHandler {
 
   func log(event: LogEvent) {
     keep("\(event.level): \(event.message)")
-    inner.log(event: event)
+    if event.level >= inner.logLevel { inner.log(event: event) }
   }
 }

@@ -25,7 +25,7 @@ final class EngineMetrics: Sendable {
 
   /// `ran` is nil where nobody measured: the worker fell silent.
   func ended(_ lane: Lane, outcome: AttemptOutcome, after ran: Duration?) {
-    series.ended(lane, outcome: outcome, after: ran ?? .zero)
+    series.ended(lane, outcome: outcome, after: ran)
     if let ran { recent.ended(lane.queue, after: ran, at: clock.now) }
   }
 

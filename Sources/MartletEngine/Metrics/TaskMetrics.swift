@@ -8,18 +8,17 @@ internal import Synchronization
 package final class TaskMetrics: Sendable {
   /// Lanes measured apart: clients choose the names, so there must be an end. Further ones are measured as `other`.
   private let laneLimit: Int
+  private static let otherLane = Lane(queue: "other", type: "other")
   private let factory: any MetricsFactory
   private let lanes = Mutex<[Lane: LaneHandles]>([:])
   private let operations = Mutex<[String: any TimerHandler]>([:])
   private let queues = Mutex<[String: QueueGauges]>([:])
-  private let otherLane: LaneHandles
   private let workers: any RecorderHandler
   private let leases: any RecorderHandler
 
   package init(factory: any MetricsFactory, laneLimit: Int = PrometheusRegistry.defaultSeriesLimit) {
     self.factory = factory
     self.laneLimit = laneLimit
-    otherLane = LaneHandles(Lane(queue: "other", type: "other"), factory: factory)
     workers = factory.makeGauge(.workers)
     leases = factory.makeGauge(.leases)
   }
@@ -93,7 +92,8 @@ package final class TaskMetrics: Sendable {
   private func handles(of lane: Lane) -> LaneHandles {
     lanes.withLock { lanes in
       if let handles = lanes[lane] { return handles }
-      guard lanes.count < laneLimit else { return otherLane }
+      let lane = lanes.count < laneLimit ? lane : Self.otherLane
+      if let handles = lanes[lane] { return handles }
       let handles = LaneHandles(lane, factory: factory)
       lanes[lane] = handles
       return handles

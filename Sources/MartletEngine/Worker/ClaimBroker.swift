@@ -70,7 +70,7 @@ package final class ClaimBroker: Sendable {
   package func ring(_ lanes: Set<Lane>) {
     let isWanted = state.withLock { state in
       state.waiting.values.contains { waiter in
-        lanes.contains { waiter.request.queues.contains($0.queue) && waiter.request.types.contains($0.type) }
+        lanes.contains { waiter.request.takes($0) }
       }
     }
     // A waiter that is being asked for just now may have missed it, so it is among those looked at.

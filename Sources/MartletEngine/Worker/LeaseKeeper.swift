@@ -46,6 +46,12 @@ final class LeaseKeeper: Sendable {
     wake(by: entry.nextLook)
   }
 
+  /// Whether its work may still be begun: a process that stood still may have lost it meanwhile.
+  func mayBegin(_ lease: LeaseID) -> Bool {
+    let now = clock.now
+    return held.withLock { held in held[lease].map { !$0.isStopped && $0.stopAt > now } ?? false }
+  }
+
   func letGo(_ lease: LeaseID) {
     _ = held.withLock { $0.removeValue(forKey: lease) }
   }

@@ -128,6 +128,11 @@ package final class Worker: Sendable {
     var spent: Duration?
     while let entry = await queue.next(after: spent) {
       let startedAt = clock.now
+      guard keeper.mayBegin(entry.task.lease) else {
+        keeper.letGo(entry.task.lease)
+        spent = .zero
+        continue
+      }
       running.withLock { $0[entry.task.lease] = entry.signal }
       observer.started(entry.task)
       let outcome = await runner.run(entry.task, context: entry.context, signal: entry.signal)

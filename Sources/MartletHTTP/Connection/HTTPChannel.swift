@@ -1,5 +1,5 @@
-// A connection as Hummingbird's server accepts it: HTTP/1.1 with this project's own limits at its edge, and the responder behind.
-// Made by `HTTPServer`.
+// A connection as Hummingbird's server accepts it: HTTP/1.1 with this project's own limits at its edge, and the
+// responder behind. Made by `HTTPServer`.
 
 internal import HTTPTypes
 internal import HummingbirdCore
@@ -15,10 +15,10 @@ struct ConnectionLimits: Sendable {
   var bodyTime: TimeAmount
   /// Without a request, or for a request's head to arrive.
   var idleTime: TimeAmount
+  /// To read on after the last answer, so that it is not lost.
+  var lingerTime: TimeAmount
   /// For the client to take an answer that does not fit the socket.
   var answerTime = TimeAmount.minutes(5)
-  /// To read on after the last answer, so that it is not lost.
-  var lingerTime = TimeAmount.seconds(2)
   var headerFieldBytes = 16 * 1024
   /// Request line included.
   var headerBytes = 64 * 1024

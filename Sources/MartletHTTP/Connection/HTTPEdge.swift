@@ -1,6 +1,6 @@
-// The first to see a request on a connection: turns NIO's parts into Hummingbird's, keeps the limits of size and time, and
-// refuses what cannot be read as a request, so that even that answer is a problem document. One for each connection, on its
-// event loop; put in by `HTTPChannel`.
+// The first to see a request on a connection: turns NIO's parts into Hummingbird's, keeps the limits of size and time,
+// and refuses what cannot be read as a request, so that even that answer is a problem document. One for each
+// connection, on its event loop; put in by `HTTPChannel`.
 
 internal import HTTPTypes
 internal import MartletCore
@@ -33,9 +33,13 @@ final class HTTPEdge: ChannelDuplexHandler {
   private var answerTimer: Scheduled<Void>?
   /// Nothing that comes in matters any more.
   private var isDeaf = false
+  /// The parser has given up: the end of a request will not be seen.
+  private var isBroken = false
   /// Waits until the requests before it are answered.
   private var refusal: Problem?
   private var isLingering = false
+  /// No more answers will come; the client is told so when its request has ended.
+  private var hasSaidAll = false
 
   init(limits: ConnectionLimits, answer: @escaping @Sendable (Problem) -> (head: HTTPResponse, body: [UInt8])) {
     self.limits = limits
@@ -45,8 +49,15 @@ final class HTTPEdge: ChannelDuplexHandler {
   // MARK: In
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    guard !isDeaf else { return }
-    switch unwrapInboundIn(data) {
+    let part = unwrapInboundIn(data)
+    guard !isDeaf else {
+      if case .end = part {
+        isReading = false
+        if hasSaidAll || isLingering { context.close(promise: nil) }
+      }
+      return
+    }
+    switch part {
     case .head(let head):
       unanswered += 1
       isReading = true
@@ -63,6 +74,7 @@ final class HTTPEdge: ChannelDuplexHandler {
     case .end:
       isReading = false
       context.fireChannelRead(wrapInboundOut(.end(nil)))
+      if hasSaidAll { context.close(promise: nil) }
     }
   }
 
@@ -78,6 +90,7 @@ final class HTTPEdge: ChannelDuplexHandler {
       if !isDeaf { context.fireErrorCaught(error) }
       return
     }
+    isBroken = true
     guard !isDeaf else { return }
     let problem = Problem(parserError)
     if isReading {
@@ -118,8 +131,11 @@ final class HTTPEdge: ChannelDuplexHandler {
     bodyTimer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
       bodyTimer = nil
       guard isReading, !isDeaf else { return }
-      if NIODeadline.now() >= readingSince + limits.bodyTime {
-        cutShort(context, Problem(.requestTimeout, "the request's body took longer than \(limits.bodyTimeText) to arrive"))
+      if hasSaidAll {
+        context.close(promise: nil)
+      } else if NIODeadline.now() >= readingSince + limits.bodyTime {
+        cutShort(
+          context, Problem(.requestTimeout, "the request's body took longer than \(limits.bodyTimeText) to arrive"))
       } else {
         startBodyTimer(context)
       }
@@ -157,17 +173,24 @@ final class HTTPEdge: ChannelDuplexHandler {
     context.fireChannelWritabilityChanged()
   }
 
-  /// To close a socket with unread input resets the connection, and the client may lose the answer that tells it why. So the
-  /// rest is read and thrown away for a moment first.
+  /// To close a socket with unread input resets the connection, and the client may lose the answer that tells it why.
+  /// So the rest of the request is read and thrown away for a moment first.
   func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-    guard mode == .all, isDeaf || isReading, context.channel.isActive else {
+    guard isReading || isBroken, mode != .input, context.channel.isActive else {
       return context.close(mode: mode, promise: promise)
     }
+    if mode == .output, !isBroken {
+      // Many clients take the end of the answers for a failure while they are still sending.
+      hasSaidAll = true
+      promise?.succeed()
+      return
+    }
+    guard mode == .all else { return context.close(mode: mode, promise: promise) }
     context.channel.closeFuture.cascade(to: promise)
     guard !isLingering else { return }
     isLingering = true
     isDeaf = true
-    context.close(mode: .output, promise: nil)
+    if isBroken { context.close(mode: .output, promise: nil) }
     context.read()
     bodyTimer?.cancel()
     bodyTimer = context.eventLoop.assumeIsolated().scheduleTask(in: limits.lingerTime) { context.close(promise: nil) }

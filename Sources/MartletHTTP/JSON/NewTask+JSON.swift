@@ -39,7 +39,8 @@ extension NewTask {
       "timeoutSeconds", "leaseSeconds", "expiresAt", "tags", "metadata",
     ] + unsupportedNames
 
-  /// Fields of the contract whose features are still to come. To ignore them would silently lose what the client asked for.
+  /// Fields of the contract whose features are still to come. To ignore them would silently lose what the client asked
+  /// for.
   private static let unsupportedNames = [
     "dependencies", "onDependencyFailure", "idempotencyKey", "concurrencyKey", "notify",
   ]

@@ -56,7 +56,9 @@ enum EmptyBody {
     let root: JSONSlice
     do throws(JSONError) { root = try JSONScanner.scan(bytes) } catch { throw Problem(error) }
     var problems = Problems()
-    guard let members = root.members else { throw .invalid([ValidationProblem(pointer: "", detail: "must be an object")]) }
+    guard let members = root.members else {
+      throw .invalid([ValidationProblem(pointer: "", detail: "must be an object")])
+    }
     for (name, _) in members {
       problems.add("/" + JSONPointer.escaped(name), "is not a known field; this call takes none")
     }

@@ -1,5 +1,5 @@
-// A task, its attempts and its events as clients see them. Fields without a value are `null`; payload and result are the bytes
-// that came, spliced in. Called by the routes.
+// A task, its attempts and its events as clients see them. Fields without a value are `null`; payload and result are
+// the bytes that came, spliced in. Called by the routes.
 
 internal import MartletCore
 

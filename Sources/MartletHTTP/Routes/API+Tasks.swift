@@ -9,7 +9,8 @@ extension API {
   /// `POST /tasks`. When this returns the task is durable.
   func submit(_ call: Call) async throws(Problem) -> Answer {
     if call.fields.idempotencyKey != nil {
-      let problem = ValidationProblem(pointer: "/header/Idempotency-Key", detail: "the header Idempotency-Key is not supported yet")
+      let problem = ValidationProblem(
+        pointer: "/header/Idempotency-Key", detail: "the header Idempotency-Key is not supported yet")
       throw Problem(.notYetSupported, problem.detail, errors: [problem])
     }
     var task = try NewTask(json: call.body)
@@ -60,12 +61,14 @@ extension API {
 
   func cancel(_ call: Call) async throws(Problem) -> Answer {
     let id = try steered(call)
-    return one(try await serve(task: id) { () async throws(ServiceError) in try await tasks.cancel(id, actor: Actor.api) })
+    return one(
+      try await serve(task: id) { () async throws(ServiceError) in try await tasks.cancel(id, actor: Actor.api) })
   }
 
   func retry(_ call: Call) async throws(Problem) -> Answer {
     let id = try steered(call)
-    return one(try await serve(task: id) { () async throws(ServiceError) in try await tasks.retry(id, actor: Actor.api) })
+    return one(
+      try await serve(task: id) { () async throws(ServiceError) in try await tasks.retry(id, actor: Actor.api) })
   }
 
   /// A new task with the same instructions.

@@ -1,5 +1,5 @@
-// What the routes work with, and what they share. The routes themselves are in the extensions beside this file, one file for
-// each kind of thing.
+// What the routes work with, and what they share. The routes themselves are in the extensions beside this file, one
+// file for each kind of thing.
 
 internal import MartletCore
 internal import MartletEngine

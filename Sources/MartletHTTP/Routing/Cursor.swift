@@ -1,5 +1,5 @@
-// The opaque cursor of lists: a version and the last id seen, in base64url. Clients hand it back and read nothing into it, so
-// that a later version may hold something else.
+// The opaque cursor of lists: a version and the last id seen, in base64url. Clients hand it back and read nothing into
+// it, so that a later version may hold something else.
 
 internal import MartletCore
 

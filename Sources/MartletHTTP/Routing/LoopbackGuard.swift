@@ -1,12 +1,14 @@
-// Keeps web pages away from a server without authentication: a page elsewhere can make a browser send requests to loopback, by
-// DNS rebinding (its own name in `Host`) or across sites (its own name in `Origin`). Called by `Responder`.
+// Keeps web pages away from a server without authentication: a page elsewhere can make a browser send requests to
+// loopback, by DNS rebinding (its own name in `Host`) or across sites (its own name in `Origin`). Called by
+// `Responder`.
 
 enum LoopbackGuard {
   static func check(host: String, origin: String?) throws(Problem) {
     guard isLoopback(authority: host) else {
       throw Problem(
         .forbiddenHost,
-        "without authentication this server answers only to loopback names such as localhost or 127.0.0.1, not to '\(host)'")
+        "without authentication this server answers only to names such as localhost or 127.0.0.1, not to '\(host)'"
+      )
     }
     guard let origin else { return }
     guard let authority = authority(ofOrigin: origin), isLoopback(authority: authority) else {
@@ -47,7 +49,9 @@ enum LoopbackGuard {
 
   /// Nil for `null` and whatever else is no web origin.
   private static func authority(ofOrigin origin: String) -> String? {
-    for scheme in ["http://", "https://"] where origin.hasPrefix(scheme) { return String(origin.dropFirst(scheme.count)) }
+    for scheme in ["http://", "https://"] where origin.hasPrefix(scheme) {
+      return String(origin.dropFirst(scheme.count))
+    }
     return nil
   }
 }

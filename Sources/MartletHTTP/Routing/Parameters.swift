@@ -1,5 +1,6 @@
-// Query parameters read by name with every problem collected: unknown names (with the nearest known one), repeated names, bad
-// values. The counterpart of `JSONFields`. Filled by `Responder` by the route's table entry, read by the routes.
+// Query parameters read by name with every problem collected: unknown names (with the nearest known one), repeated
+// names, bad values. The counterpart of `JSONFields`. Filled by `Responder` by the route's table entry, read by the
+// routes.
 
 internal import MartletCore
 
@@ -60,7 +61,10 @@ struct Parameters: Sendable {
 
   func seconds(_ name: String, upTo limit: Int, _ problems: inout Problems) -> Duration? {
     read(name, "must be a number of seconds from 0 to \(limit)", &problems) { text in
-      guard let seconds = Double(text), (0...Double(limit)).contains(seconds) else { return nil }
+      let isPlain = text.utf8.allSatisfy {
+        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: ".")
+      }
+      guard isPlain, let seconds = Double(text), (0...Double(limit)).contains(seconds) else { return nil }
       return .milliseconds(Int64((seconds * 1000).rounded(.up)))
     }
   }

@@ -40,7 +40,8 @@ struct RequestTarget: Sendable {
     return parameters
   }
 
-  private static func decoded(_ text: Substring.UTF8View, plusIsSpace: Bool, in place: String) throws(Problem) -> String {
+  private static func decoded(_ text: Substring.UTF8View, plusIsSpace: Bool, in place: String) throws(Problem) -> String
+  {
     guard text.contains(where: { $0 == UInt8(ascii: "%") || (plusIsSpace && $0 == UInt8(ascii: "+")) }) else {
       return String(Substring(text))
     }

@@ -88,7 +88,8 @@ struct RouteTree: Sendable {
   private static func add(_ route: Route, at segments: ArraySlice<String>, to node: inout Node) {
     guard let segment = segments.first else {
       var place = node.place ?? Place(path: route.path)
-      precondition(place.routes.allSatisfy { $0.method != route.method }, "two routes for \(route.method) \(route.path)")
+      precondition(
+        place.routes.allSatisfy { $0.method != route.method }, "two routes for \(route.method) \(route.path)")
       place.routes.append(route)
       node.place = place
       return

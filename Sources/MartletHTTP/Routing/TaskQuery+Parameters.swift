@@ -21,7 +21,8 @@ extension TaskQuery {
     guard !parameters.isEmpty else { return }
     var problems = Problems()
 
-    let statusNames = "one or more of \(TaskStatus.allCases.map(\.rawValue).joined(separator: ", ")), with commas between"
+    let statusNames =
+      "one or more of \(TaskStatus.allCases.map(\.rawValue).joined(separator: ", ")), with commas between"
     statuses = Set(parameters.list("status", statusNames, &problems) { TaskStatus(wireName: $0) } ?? [])
     let names = "names of 1–128 characters of A-Z a-z 0-9 . _ : -, with commas between"
     types = Set(parameters.list("type", names, &problems, Self.name) ?? [])

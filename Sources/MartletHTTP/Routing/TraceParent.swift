@@ -11,7 +11,9 @@ enum TraceParent {
     let version = bytes[0..<2]
     guard !version.elementsEqual("ff".utf8) else { return false }
     // Later versions may have more behind a further dash.
-    guard bytes.count == 55 || (!version.elementsEqual("00".utf8) && bytes[55] == UInt8(ascii: "-")) else { return false }
+    guard bytes.count == 55 || (!version.elementsEqual("00".utf8) && bytes[55] == UInt8(ascii: "-")) else {
+      return false
+    }
     func isZero(_ range: Range<Int>) -> Bool { bytes[range].allSatisfy { $0 == UInt8(ascii: "0") } }
     return !isZero(3..<35) && !isZero(36..<52)
   }

@@ -5,7 +5,7 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-final class ScriptedServer: Sendable {
+final class HookServer: Sendable {
   struct Request: Sendable {
     var method: String
     var uri: String
@@ -14,6 +14,7 @@ final class ScriptedServer: Sendable {
   }
 
   enum Answer: Sendable {
+    /// `PORT` in a header stands for the server's own.
     case reply(Int, [(String, String)] = [], body: String = "")
     /// Says nothing at all.
     case silence
@@ -46,9 +47,10 @@ final class ScriptedServer: Sendable {
   }
 
   static func run<Result>(
-    _ answers: [Answer], onRequest: @escaping @Sendable () -> Void = {}, _ body: (ScriptedServer) async throws -> Result
+    _ answers: [Answer], onRequest: @escaping @Sendable () -> Void = {},
+    serving body: (HookServer) async throws -> Result
   ) async throws -> Result {
-    let server = ScriptedServer(answers, onRequest: onRequest)
+    let server = HookServer(answers, onRequest: onRequest)
     let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .childChannelInitializer { channel in
         server.state.withLock { $0.connections.append(channel) }
@@ -86,11 +88,11 @@ private final class Conversation: ChannelInboundHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
-  private let server: ScriptedServer
+  private let server: HookServer
   private var head: HTTPRequestHead?
   private var body = ""
 
-  init(server: ScriptedServer) { self.server = server }
+  init(server: HookServer) { self.server = server }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
@@ -100,7 +102,7 @@ private final class Conversation: ChannelInboundHandler {
     case .body(let part): body += String(buffer: part)
     case .end:
       guard let head else { return }
-      let request = ScriptedServer.Request(
+      let request = HookServer.Request(
         method: head.method.rawValue, uri: head.uri, headers: head.headers, body: body)
       switch server.answer(to: request) {
       case .silence: break
@@ -121,6 +123,7 @@ private final class Conversation: ChannelInboundHandler {
   }
 
   private func begin(_ context: ChannelHandlerContext, _ status: Int, _ headers: [(String, String)]) {
+    let headers = headers.map { ($0, $1.replacing("PORT", with: "\(server.port)")) }
     let head = HTTPResponseHead(version: .http1_1, status: .init(statusCode: status), headers: HTTPHeaders(headers))
     context.write(wrapOutboundOut(.head(head)), promise: nil)
   }

@@ -1,0 +1,57 @@
+# Everyday tasks of Martlet; `make` alone lists them. ARGS="…" is passed on to the program that a target runs.
+
+SHELL := bash
+PREFIX ?= /usr/local
+ARGS ?=
+
+# With Swift's runtime inside, the program runs where no Swift is. Apple's systems have it.
+static := $(if $(filter Linux,$(shell uname)),--static-swift-stdlib)
+martlet := .build/release/martlet
+shell_scripts := $(wildcard scripts/*) .ci/run
+
+.PHONY: help
+help: ## list what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: run
+run: build ## build the server and run it; ARGS="--port 9000"
+	$(martlet) serve $(ARGS)
+
+.PHONY: demo
+demo: build ## one task of each built-in type, watched to its end; starts a server if none runs
+	scripts/demo $(martlet) $(ARGS)
+
+.PHONY: build
+build: ## build the program for release: .build/release/martlet
+	@scripts/setup
+	swift build -c release --product martlet $(static)
+
+.PHONY: install
+install: build ## copy the program to PREFIX/bin (/usr/local/bin)
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 $(martlet) "$(DESTDIR)$(PREFIX)/bin/martlet"
+
+.PHONY: test
+test: ## run all tests; ARGS="--filter CrashTests"
+	@scripts/setup --test
+	swift build --build-tests
+	swift test --skip-build --disable-xctest $(ARGS)
+
+.PHONY: lint
+lint: ## check format, scripts and links
+	@scripts/setup --test
+	swift format lint --strict --recursive Sources Tests Examples Package.swift
+	shellcheck $(shell_scripts)
+	scripts/check-links
+
+.PHONY: format
+format: ## bring Swift code into its format
+	swift format --in-place --recursive Sources Tests Examples Package.swift
+
+.PHONY: bench
+bench: build ## measure this machine; ARGS="--scenario submit --rounds 3"
+	$(martlet) bench $(ARGS)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf .build

@@ -1,0 +1,83 @@
+// The checker itself: it must find each kind of broken promise, or the tests that rely on it prove nothing.
+
+internal import Testing
+
+extension EndToEnd {
+  @Suite("The checker of crash tests")
+  struct CheckerTests {
+    private typealias Row = DatabaseFile.Row
+
+    private func checker(_ change: (inout Journal.Book, inout [Checker.Effect], inout [Row]) -> Void) -> Checker {
+      var journal = Journal.Book()
+      journal.acknowledged = ["a": 0, "b": 1]
+      journal.unknown = [2, 3]
+      var effects = [("a", 1), ("b", 1), ("b", 2), ("c", 1)].map { Checker.Effect(task: $0.0, attempt: $0.1) }
+      var rows = [("a", 1, 0), ("b", 2, 1), ("c", 1, 2)]
+        .map { Row(id: $0.0, status: DatabaseFile.success, attempt: $0.1, number: $0.2) }
+      change(&journal, &effects, &rows)
+      return Checker(journal: journal, effects: effects, listed: rows, stored: rows)
+    }
+
+    @Test("it has nothing to say where all is well, a lost answer included")
+    func well() {
+      #expect(checker { _, _, _ in }.faults() == [])
+    }
+
+    @Test("it finds a lost task")
+    func lost() {
+      let faults = checker { journal, _, _ in journal.acknowledged["d"] = 4 }.faults()
+      #expect(faults == ["d was acknowledged and is not there"])
+    }
+
+    @Test("it finds an unfinished task")
+    func unfinished() {
+      let faults = checker { _, _, rows in rows[0].status = 3 }.faults()
+      #expect(faults == ["a was acknowledged and ended with status 3"])
+    }
+
+    @Test("it finds a task that nobody submitted")
+    func stranger() {
+      #expect(checker { journal, _, _ in journal.unknown = [3] }.faults() == ["c was never submitted"])
+    }
+
+    @Test("it finds a task that was mixed up with another")
+    func mixedUp() {
+      #expect(checker { _, _, rows in rows[0].number = 9 }.faults() == ["a is number 9 and was acknowledged as 0"])
+    }
+
+    @Test("it finds an attempt that was carried out twice")
+    func twice() {
+      let faults = checker { _, effects, _ in effects.append(.init(task: "b", attempt: 2)) }.faults()
+      #expect(faults == ["attempt 2 of b was carried out twice"])
+    }
+
+    @Test("it finds a success without work")
+    func idle() {
+      #expect(checker { _, effects, _ in effects.remove(at: 0) }.faults() == ["a is SUCCESS and was never carried out"])
+      let faults = checker { _, effects, _ in effects.remove(at: 2) }.faults()
+      #expect(faults == ["b succeeded in attempt 2, which did nothing"])
+    }
+
+    @Test("it finds attempts that were not counted")
+    func uncounted() {
+      let faults = checker { _, effects, _ in effects.append(.init(task: "a", attempt: 2)) }.faults()
+      #expect(faults == ["a had more attempts than it knows of"])
+    }
+
+    @Test("it finds work for a task that is not stored")
+    func ghost() {
+      let faults = checker { _, effects, _ in effects.append(.init(task: "e", attempt: 1)) }.faults()
+      #expect(faults == ["e was carried out and is not stored"])
+    }
+
+    @Test("it finds where the API and the file disagree, and answers that no client should see")
+    func disagreement() {
+      let well = checker { journal, _, _ in journal.faults = ["500"] }
+      let listed = Array(well.listed.dropLast())
+      let faults = Checker(journal: well.journal, effects: nil, listed: listed, stored: well.stored).faults()
+      #expect(faults.count == 2)
+      #expect(faults.first == "500")
+      #expect(faults.last?.hasPrefix("the API and the file disagree") == true)
+    }
+  }
+}

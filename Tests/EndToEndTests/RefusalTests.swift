@@ -1,0 +1,191 @@
+// What Martlet does where it cannot work: it says so in one clear line and an exit code, or in a 503, and changes
+// nothing.
+
+internal import Foundation
+internal import MartletCore
+internal import NIOHTTP1
+internal import ScriptedServer
+internal import Testing
+
+extension EndToEnd {
+  @Suite("Refusals")
+  struct RefusalTests {
+    @Test("a second server on the same file is refused and names the first")
+    func secondServer() async throws {
+      try await Scene.play { scene in
+        let first = try await scene.serve()
+        try await refuses(scene, ["serve", "--port", "0"], "is already served by another martlet (process ")
+        try await first.api.task(
+          first.api.submit(#"{"type": "FAIL_SOMETIMES", "payload": {"probability": 0}}"#), becomes: "SUCCESS")
+      }
+    }
+
+    @Test("a database of a newer martlet is refused", arguments: [["serve", "--port", "0"], ["migrate", "status"]])
+    func newerSchema(command: [String]) async throws {
+      try await Scene.play { scene in
+        let file = try await database(in: scene)
+        _ = try await file.query("INSERT INTO grdb_migrations VALUES ('V9999_from_the_future')")
+        try await refuses(scene, command, "was written by a newer martlet")
+      }
+    }
+
+    @Test("another program's database is refused and left alone")
+    func anotherDatabase() async throws {
+      try await Scene.play { scene in
+        let file = DatabaseFile(url: scene.file("martlet.db"), scene: scene)
+        _ = try await file.query("CREATE TABLE birds (name TEXT)")
+        try await refuses(scene, ["serve", "--port", "0"], "holds another program's database")
+        #expect(try await file.query("SELECT name FROM sqlite_schema") == [["birds"]])
+      }
+    }
+
+    @Test(
+      "a file that is no database is refused and left alone",
+      arguments: [["serve", "--port", "0"], ["migrate", "up"]])
+    func noDatabase(command: [String]) async throws {
+      try await Scene.play { scene in
+        let text = Data("Dear diary, today I saw a swift that never lands.\n".utf8)
+        try text.write(to: scene.file("martlet.db"))
+        try await refuses(scene, command, "is no SQLite database")
+        #expect(FileManager.default.contents(atPath: scene.file("martlet.db").path) == text)
+      }
+    }
+
+    @Test("a damaged database is refused", arguments: [["serve", "--port", "0"], ["migrate", "status"]])
+    func damaged(command: [String]) async throws {
+      try await Scene.play { scene in
+        let file = try await database(in: scene)
+        _ = try await file.query("PRAGMA wal_checkpoint(TRUNCATE)")
+        // The first page stays: it still looks like a database.
+        let handle = try FileHandle(forUpdating: file.url)
+        let size = try handle.seekToEnd()
+        try handle.seek(toOffset: 4096)
+        try handle.write(contentsOf: Data(repeating: 0xA5, count: Int(size) - 4096))
+        try handle.close()
+        try await refuses(scene, command, "damaged")
+      }
+    }
+
+    @Test("a file system that cannot be written is refused")
+    func readOnly() async throws {
+      try await Scene.play { scene in
+        let disk = try await scene.mount(megabytes: 8)
+        let path = disk.appendingPathComponent("martlet.db").path
+        let server = try await scene.serve(["--database", "sqlite:\(path)"])
+        #expect(try await server.stop() == .exited(0))
+        try await scene.system("mount", ["-o", "remount,ro", disk.path])
+        let serve = ["serve", "--port", "0", "--database", "sqlite:\(path)"]
+        try await refuses(scene, serve, "read-only")
+      }
+    }
+
+    @Test("a database in a folder that is not there is refused")
+    func noFolder() async throws {
+      try await Scene.play { scene in
+        try await refuses(
+          scene, ["serve", "--port", "0", "--database", "sqlite:/no/such/folder/martlet.db"],
+          "No such file or directory")
+      }
+    }
+
+    @Test("a full disk means 503 with nothing lost or half written; with space again, all goes on")
+    func fullDisk() async throws {
+      try await Scene.play { scene in
+        let disk = try await scene.mount(megabytes: 16)
+        let ballast = disk.appendingPathComponent("ballast")
+        try Data(count: 13 << 20).write(to: ballast)
+        let file = DatabaseFile(url: disk.appendingPathComponent("martlet.db"), scene: scene)
+        let server = try await scene.serve(["--database", "sqlite:\(file.url.path)"])
+        let filling = String(repeating: "x", count: 10_000)
+        let load = Load { number in
+          """
+          {"type": "FAIL_SOMETIMES", "payload": {"probability": 0, "filling": "\(filling)"},
+           "metadata": {"number": "\(number)"}}
+          """
+        }
+        try await load.run(clients: 2) {
+          load.aim(at: server.api)
+          try await eventually("the disk is full") { load.journal.book.refused >= 50 }
+          let refusal = try await eventually("a submission is refused") { () -> Reply? in
+            let reply = try await server.api.post("/tasks", #"{"type": "x", "payload": "\#(filling)"}"#)
+            return reply.status == 503 ? reply : nil
+          }
+          #expect(try refusal.json()["code"]?.string == "store-unavailable")
+          #expect(refusal.headers.contains(name: "Retry-After"))
+          #expect(try await server.api.get("/health/live").status == 200)
+          #expect(try await server.api.get("/tasks").status == 200)
+
+          try FileManager.default.removeItem(at: ballast)
+          let acknowledged = load.journal.acknowledged
+          try await eventually("submissions are accepted again") { load.journal.acknowledged > acknowledged + 20 }
+        }
+        try await server.api.allAreAtRest()
+        let checker = try await Checker(journal: load.journal.book, effects: nil, api: server.api, file: file)
+        #expect(checker.faults() == [])
+        #expect(try await file.faults() == [])
+        #expect(try await server.stop() == .exited(0))
+      }
+    }
+
+    @Test("each fault of a configuration is told on a line of its own, exit code 2")
+    func badConfiguration() async throws {
+      try await Scene.play { scene in
+        for command in [["serve"], ["config", "check"]] {
+          let (ending, program) = try await scene.martlet(
+            command + ["--port", "eighty", "--database", "mysql:x"], environment: ["MARTLET_MAX_RETRYS": "4"])
+          #expect(ending == .exited(2))
+          #expect(program.output == "")
+          let lines = program.errorLines
+          #expect(lines.count == 4)
+          #expect(lines.first == "martlet: the configuration has 3 faults")
+          for name in [
+            "server.port = \"eighty\" (--port)", "database.url = \"mysql:x\" (--database)", "MARTLET_MAX_RETRYS",
+          ] {
+            #expect(lines.contains { $0.contains(name) }, "\(name)")
+          }
+        }
+      }
+    }
+
+    @Test("a port in use is refused")
+    func portInUse() async throws {
+      try await Scene.play { scene in
+        let first = try await scene.serve()
+        let port = first.api.address.split(separator: ":").last.map(String.init) ?? ""
+        try await refuses(
+          scene, ["serve", "--port", port, "--database", "sqlite:other.db"],
+          "cannot listen on 127.0.0.1:\(port): address already in use")
+      }
+    }
+
+    @Test("a server that cannot be reached is exit code 3")
+    func unreachable() async throws {
+      try await Scene.play { scene in
+        let address = try await ScriptedServer.deafAddress()
+        for command in [["tasks", "list"], ["submit", "email"], ["stats"]] {
+          try await refuses(scene, command + ["--server", address], "cannot reach the server at \(address)", status: 3)
+        }
+      }
+    }
+
+    /// A database that a server has used and left.
+    private func database(in scene: Scene) async throws -> DatabaseFile {
+      let server = try await scene.serve(["--roles", "api"])
+      for _ in 0..<50 { _ = try await server.api.submit(#"{"type": "nobody-knows", "payload": "x"}"#) }
+      #expect(try await server.stop() == .exited(0))
+      return DatabaseFile(url: scene.file("martlet.db"), scene: scene)
+    }
+
+    /// Nothing on stdout, one line on stderr, and the exit code.
+    private func refuses(
+      _ scene: Scene, _ arguments: [String], _ message: String, status: Int32 = 1
+    ) async throws {
+      let (ending, program) = try await scene.martlet(arguments)
+      let lines = program.errorLines
+      #expect(ending == .exited(status), "\(arguments)")
+      #expect(program.output == "", "\(arguments)")
+      #expect(lines.count == 1 && lines[0].hasPrefix("martlet: "), "\(arguments): \(lines)")
+      #expect(lines.first?.lowercased().contains(message.lowercased()) == true, "\(arguments): \(lines)")
+    }
+  }
+}

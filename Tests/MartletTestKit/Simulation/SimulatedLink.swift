@@ -1,0 +1,144 @@
+// A node's connection to the store: calls take time, fail before the store has heard of them, lose their answers after it has
+// committed, or are carried out twice. A crashed node gets no answers any more.
+
+package import MartletCore
+package import MartletEngine
+internal import Synchronization
+
+/// How often things go wrong, 0…1 per call.
+package struct LinkFaults: Sendable {
+  package var failsBefore = 0.0
+  package var losesAnswer = 0.0
+  package var duplicates = 0.0
+  package var longestLatency = Duration.milliseconds(5)
+
+  package init() {}
+}
+
+package final class SimulatedLink: TaskStore {
+  private let inner: any TaskStore
+  private let clock: any EngineClock
+  private let random: RandomSource
+  private let counters: Counters
+  private let state = Mutex((faults: LinkFaults(), isCut: false))
+
+  package init(_ inner: any TaskStore, clock: any EngineClock, random: RandomSource, counters: Counters) {
+    self.inner = inner
+    self.clock = clock
+    self.random = random
+    self.counters = counters
+  }
+
+  package var faults: LinkFaults {
+    get { state.withLock { $0.faults } }
+    set { state.withLock { $0.faults = newValue } }
+  }
+
+  /// The node has crashed: nothing gets through any more, in either direction.
+  package func cut() {
+    state.withLock { $0.isCut = true }
+  }
+
+  private func call<Value>(
+    _ isRepeatable: Bool = false, _ operation: (any TaskStore) async throws(StoreError) -> Value
+  ) async throws(StoreError) -> Value {
+    try await travel()
+    let faults = faults
+    if random.fraction() < faults.failsBefore { throw .unavailable("simulated: not reached") }
+    var value = try await operation(inner)
+    if isRepeatable, random.fraction() < faults.duplicates {
+      counters.count("call delivered twice")
+      value = try await operation(inner)
+    }
+    if random.fraction() < faults.losesAnswer {
+      counters.count("answer lost after commit")
+      throw .unknownOutcome("simulated: answer lost")
+    }
+    try await travel()
+    return value
+  }
+
+  private func travel() async throws(StoreError) {
+    let longest = faults.longestLatency
+    if longest > .zero { try? await clock.sleep(for: longest * random.fraction()) }
+    if state.withLock({ $0.isCut }) { throw .unavailable("simulated: crashed") }
+  }
+
+  package func now() async throws(StoreError) -> Timestamp {
+    try await call { (store) throws(StoreError) in try await store.now() }
+  }
+  package func submit(_ submissions: [Submission]) async throws(StoreError) -> [SubmissionVerdict] {
+    try await call(true) { (store) throws(StoreError) in try await store.submit(submissions) }
+  }
+  package func claim(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
+    try await call { (store) throws(StoreError) in try await store.claim(requests) }
+  }
+  package func renew(_ renewals: [Renewal]) async throws(StoreError) -> [RenewalVerdict] {
+    try await call(true) { (store) throws(StoreError) in try await store.renew(renewals) }
+  }
+  package func finish(_ finishes: [Finish]) async throws(StoreError) -> [FinishVerdict] {
+    let verdicts = try await call(true) { (store) throws(StoreError) in try await store.finish(finishes) }
+    for verdict in verdicts where verdict == .lost { counters.count("stale finish refused") }
+    return verdicts
+  }
+  package func promote(limit: Int) async throws(StoreError) -> Promotion {
+    try await call { (store) throws(StoreError) in try await store.promote(limit: limit) }
+  }
+  package func rescue(limit: Int, randomness: Double) async throws(StoreError) -> Rescue {
+    let rescue = try await call { (store) throws(StoreError) in
+      try await store.rescue(limit: limit, randomness: randomness)
+    }
+    for rescued in rescue.rescued { counters.count("rescued \(rescued.outcome.rawValue)") }
+    return rescue
+  }
+  package func prune(_ policy: RetentionPolicy, limit: Int) async throws(StoreError) -> Int {
+    try await call { (store) throws(StoreError) in try await store.prune(policy, limit: limit) }
+  }
+  package func steer(_ commands: [Steering]) async throws(StoreError) -> [SteeringVerdict] {
+    try await call { (store) throws(StoreError) in try await store.steer(commands) }
+  }
+  package func tasks(_ ids: [TaskID]) async throws(StoreError) -> [TaskRecord?] {
+    try await call { (store) throws(StoreError) in try await store.tasks(ids) }
+  }
+  package func list(_ query: TaskQuery) async throws(StoreError) -> TaskPage {
+    try await call { (store) throws(StoreError) in try await store.list(query) }
+  }
+  package func attempts(of id: TaskID) async throws(StoreError) -> [AttemptRecord]? {
+    try await call { (store) throws(StoreError) in try await store.attempts(of: id) }
+  }
+  package func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]? {
+    try await call { (store) throws(StoreError) in try await store.events(of: id) }
+  }
+  package func counts() async throws(StoreError) -> [TaskCount] {
+    try await call { (store) throws(StoreError) in try await store.counts() }
+  }
+  package func oldestReady() async throws(StoreError) -> [String: Timestamp] {
+    try await call { (store) throws(StoreError) in try await store.oldestReady() }
+  }
+  package func register(_ worker: WorkerRecord) async throws(StoreError) {
+    try await call { (store) throws(StoreError) in try await store.register(worker) }
+  }
+  package func unregister(worker id: String) async throws(StoreError) {
+    try await call { (store) throws(StoreError) in try await store.unregister(worker: id) }
+  }
+  package func workers() async throws(StoreError) -> [WorkerRecord] {
+    try await call { (store) throws(StoreError) in try await store.workers() }
+  }
+  package func check() async throws(StoreError) {
+    try await call { (store) throws(StoreError) in try await store.check() }
+  }
+  package func close() async {}
+}
+
+/// How often interesting things happened: a simulation in which they never do proves nothing.
+package final class Counters: Sendable {
+  private let counts = Mutex<[String: Int]>([:])
+
+  package init() {}
+
+  package func count(_ name: String) {
+    counts.withLock { $0[name, default: 0] += 1 }
+  }
+
+  package var all: [String: Int] { counts.withLock(\.self) }
+}

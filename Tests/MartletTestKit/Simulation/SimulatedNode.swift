@@ -1,0 +1,97 @@
+// A process of the simulation: the real engine on a link of its own, with a handler that plays a script and writes down when it
+// ran. It can crash, pause and be drained.
+
+internal import Logging
+package import MartletCore
+package import MartletEngine
+internal import Synchronization
+
+package final class SimulatedNode: Sendable {
+  package let process: Int
+  package let engine: Engine
+  package let link: SimulatedLink
+  private let executor: ProcessExecutor
+  private let stopped = Alarm()
+  private let state = Mutex(State())
+
+  private struct State {
+    var isCrashed = false
+    /// The latest virtual time at which the node was paused, if ever.
+    var lastPause: Int64?
+    var isPaused = false
+  }
+
+  package struct Options: Sendable {
+    package var concurrency = 4
+    package var grace = Duration.seconds(5)
+    package var queues = ["default"]
+    package var retention = RetentionPolicy(success: nil, dead: nil, cancelled: nil)
+
+    package init() {}
+  }
+
+  package init(
+    process: Int, scheduler: Scheduler, store: any TaskStore, random: RandomSource, counters: Counters,
+    handlers: (SimulatedNode.Identity) -> [any TaskHandler], options: Options = Options()
+  ) throws {
+    self.process = process
+    executor = ProcessExecutor(scheduler: scheduler, process: process)
+    let clock = ProcessClock(scheduler: scheduler, origin: .seconds(1000 * process))
+    link = SimulatedLink(store, clock: clock, random: random, counters: counters)
+    var settings = EngineSettings()
+    settings.retention = options.retention
+    settings.worker = Worker.Settings(
+      id: "node-\(process)", queues: options.queues, concurrency: options.concurrency, grace: options.grace)
+    engine = Engine(
+      settings, store: link, registry: try HandlerRegistry(handlers(Identity(process: process, clock: clock))),
+      executor: executor, clock: clock, random: random, metrics: TaskMetrics(factory: PrometheusRegistry()),
+      logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() })
+  }
+
+  package struct Identity: Sendable {
+    package let process: Int
+    package let clock: ProcessClock
+  }
+
+  /// Runs the engine until it is drained or crashes.
+  package func run() async {
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask(executorPreference: executor) { [engine] in await engine.run() }
+      group.addTask { [stopped] in await stopped.wait() }
+      await group.next()
+      group.cancelAll()
+    }
+  }
+
+  /// As kill -9: no call gets through any more, nothing it does counts any more.
+  package func crash() {
+    state.withLock { $0.isCrashed = true }
+    link.cut()
+    stopped.ring()
+  }
+
+  package func pause() {
+    state.withLock { state in
+      state.isPaused = true
+      state.lastPause = executor.scheduler.now
+    }
+    executor.scheduler.pause(process)
+  }
+
+  package func resume() {
+    state.withLock { state in
+      state.isPaused = false
+      state.lastPause = executor.scheduler.now
+    }
+    executor.scheduler.resume(process)
+  }
+
+  package var isCrashed: Bool { state.withLock { $0.isCrashed } }
+
+  /// Paused now, or resumed less than `span` ago.
+  package func wasPaused(within span: Duration) -> Bool {
+    state.withLock { state in
+      state.isPaused || state.lastPause.map { .nanoseconds(executor.scheduler.now - $0) < span } ?? false
+    }
+  }
+}
