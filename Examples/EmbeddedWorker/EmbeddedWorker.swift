@@ -1,5 +1,7 @@
 // A Martlet server with a task type of its own. It is `martlet serve` with one handler more: the same settings from the
-// environment and `martlet.yaml`, the same API, the same database. Its first argument is the folder of the images.
+// environment and `martlet.yaml`, the same API, the same database. Its argument is the folder of the images:
+//
+//   swift run EmbeddedWorker images
 
 internal import Foundation
 internal import Martlet

@@ -59,12 +59,47 @@ public struct MartletServer: Sendable {
   }
 }
 
-/// What there is to tell when a node has started.
+/// The store could not take tasks now.
+public struct SubmissionFailure: Error, Sendable, CustomStringConvertible {
+  /// One line for people.
+  public let description: String
+  /// Tasks that may have been stored all the same: the connection broke while committing. Empty: nothing was stored.
+  public let tasksOfUnknownOutcome: [TaskID]
+
+  init(_ error: StoreError, tasks: [TaskID]) {
+    description = error.message
+    if case .unknownOutcome = error { tasksOfUnknownOutcome = tasks } else { tasksOfUnknownOutcome = [] }
+  }
+}
+
+/// A node that has started: what there is to tell of it, and the way to give it tasks.
 public struct StartedNode: Sendable {
   /// `http://127.0.0.1:8080`; nil without the role `api`.
   public let address: String?
   /// The absolute path of the database, or `:memory:`.
   public let database: String
+  private let service: TaskService
+
+  init(address: String?, database: String, service: TaskService) {
+    self.address = address
+    self.database = database
+    self.service = service
+  }
+
+  /// Accepts tasks, all or none, without a detour over HTTP. When it returns they are on disk.
+  /// - Returns: their ids, in order.
+  /// - Throws: `ValidationFailure` with every problem at once, or `SubmissionFailure`.
+  public func submit(_ tasks: [NewTask]) async throws -> [TaskID] {
+    do throws(ServiceError) {
+      return try await service.submit(tasks).map(\.id)
+    } catch {
+      switch error {
+      case .invalid(let failure): throw failure
+      case .store(let error, let tasks): throw SubmissionFailure(error, tasks: tasks)
+      case .notFound, .invalidState: throw SubmissionFailure(.unavailable("\(error)"), tasks: [])
+      }
+    }
+  }
 
   /// The address, the database and three lines to paste, on standard output.
   public func printBanner() {

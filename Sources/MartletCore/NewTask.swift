@@ -155,7 +155,8 @@ extension NewTask {
     problems.check(backoff?.maxSeconds, in: 0...Limits.farthestSeconds, at: "/backoff/maxSeconds")
     problems.check(backoff?.jitter, in: 0...1, at: "/backoff/jitter")
     checkTimes(into: &problems, now: now)
-    checkLabels(into: &problems)
+    problems.checkTags(tags)
+    problems.checkMetadata(metadata)
     let tooLarge = payload.count > defaults.maxPayloadBytes
     let onlyTooLarge = tooLarge && problems.all.isEmpty
     if tooLarge {
@@ -188,21 +189,6 @@ extension NewTask {
     }
     if let expiresAt, expiresAt <= now {
       problems.add("/expiresAt", "is in the past")
-    }
-  }
-
-  private func checkLabels(into problems: inout Problems) {
-    if tags.count > Limits.tags { problems.add("/tags", "has \(tags.count) entries; at most \(Limits.tags) are taken") }
-    for (index, tag) in tags.prefix(Limits.tags).enumerated() {
-      problems.checkText(tag, lengths: 1...64, at: "/tags/\(index)")
-    }
-    if metadata.count > Limits.metadata {
-      problems.add("/metadata", "has \(metadata.count) names; at most \(Limits.metadata) are taken")
-    }
-    for (name, value) in metadata.sorted(by: { $0.key < $1.key }).prefix(Limits.metadata) {
-      let pointer = "/metadata/\(JSONPointer.escaped(name))"
-      problems.checkText(name, lengths: 1...64, at: pointer)
-      problems.checkText(value, lengths: 0...512, at: pointer)
     }
   }
 }
@@ -282,6 +268,24 @@ package struct Problems {
       add(pointer, "must be \(lengths.lowerBound) to \(lengths.upperBound) characters long")
     } else if text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
       add(pointer, "must not contain control characters")
+    }
+  }
+
+  package mutating func checkTags(_ tags: [String]) {
+    if tags.count > Limits.tags { add("/tags", "has \(tags.count) entries; at most \(Limits.tags) are taken") }
+    for (index, tag) in tags.prefix(Limits.tags).enumerated() {
+      checkText(tag, lengths: 1...64, at: "/tags/\(index)")
+    }
+  }
+
+  package mutating func checkMetadata(_ metadata: [String: String]) {
+    if metadata.count > Limits.metadata {
+      add("/metadata", "has \(metadata.count) names; at most \(Limits.metadata) are taken")
+    }
+    for (name, value) in metadata.sorted(by: { $0.key < $1.key }).prefix(Limits.metadata) {
+      let pointer = "/metadata/\(JSONPointer.escaped(name))"
+      checkText(name, lengths: 1...64, at: pointer)
+      checkText(value, lengths: 0...512, at: pointer)
     }
   }
 

@@ -17,6 +17,8 @@ package struct TaskRecord: Sendable, Hashable {
   package var backoff: RetryPolicy
   package var timeout: Duration
   package var lease: Duration
+  /// As submitted.
+  package var delay: Duration?
   package var runAt: Timestamp?
   /// When it is, or last became, eligible.
   package var availableAt: Timestamp
@@ -57,6 +59,7 @@ package struct TaskRecord: Sendable, Hashable {
     backoff = task.backoff
     timeout = task.timeout
     lease = task.lease
+    if case .after(let delay) = task.eligible { self.delay = delay }
     runAt = task.runAt
     self.availableAt = availableAt
     expiresAt = task.expiresAt

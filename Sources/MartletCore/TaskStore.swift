@@ -181,6 +181,15 @@ package struct TaskPatch: Sendable, Hashable {
     self.metadata = metadata
   }
 
+  /// What is wrong with it, by the rules of a submission.
+  package var problems: [ValidationProblem] {
+    var problems = Problems()
+    problems.check(priority, in: 1...9, at: "/priority")
+    if let tags { problems.checkTags(tags) }
+    if let metadata { problems.checkMetadata(metadata) }
+    return problems.all
+  }
+
   /// The names of the fields it changes, for the event's cause.
   package var fields: [String] {
     [
@@ -219,12 +228,12 @@ package enum StoreError: Error, Sendable, Hashable, CustomStringConvertible {
   /// Will not work until somebody mends it: corrupt file, newer schema, read-only, served by another process.
   case unusable(String)
 
+  /// One line for people: embedders print what `MartletServer.run` throws.
+  package var description: String { message }
+
   package var message: String {
     switch self {
     case .unavailable(let message), .unknownOutcome(let message), .unusable(let message): message
     }
   }
-
-  /// Embedders print what `MartletServer.run` throws.
-  package var description: String { message }
 }

@@ -13,6 +13,8 @@ package struct EngineSettings: Sendable {
   /// False: time passes by this node; another has the role `scheduler`.
   package var isScheduler = true
   package var host = "localhost"
+  /// What `/health/ready` says of a store that works: `durability relaxed`.
+  package var storeNote: String?
 
   package init() {}
 }
@@ -34,7 +36,8 @@ package final class Engine: Sendable {
     self.settings = settings
     let parts = EngineParts(store: store, clock: clock, random: random, metrics: metrics, logger: logger)
     self.parts = parts
-    service = TaskService(parts, registry: registry, defaults: settings.defaults)
+    service = TaskService(
+      parts, registry: registry, defaults: settings.defaults, storeNote: settings.storeNote)
     let source = WorkDesk(parts)
     let broker = ClaimBroker(source: source, clock: clock, random: random, logger: logger)
     self.broker = broker

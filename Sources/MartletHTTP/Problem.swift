@@ -79,7 +79,7 @@ struct Problem: Error, Sendable {
       case .notYetSupported: "Not supported yet"
       case .headersTooLarge: "The request's header is too large"
       case .internal: "Internal error"
-      case .storeUnavailable: "The store cannot be reached"
+      case .storeUnavailable: "The store is unavailable"
       case .shuttingDown: "The server is shutting down"
       }
     }

@@ -100,12 +100,14 @@ final class Responder: Sendable {
       throw Problem(.malformedRequest, "a request must have exactly one Host header")
     }
     if requiresLoopbackHost { try LoopbackGuard.check(host: host, origin: fields.origin) }
-    guard !isDraining.load(ordering: .relaxed) else {
+    let target = try RequestTarget(head.path ?? "")
+    // A node that drains is alive: whoever kills it for not being so takes its running attempts along.
+    guard !isDraining.load(ordering: .relaxed) || target.segments == ["health", "live"] else {
       var problem = Problem(.shuttingDown, "the server is shutting down and begins nothing new")
       problem.closesConnection = true
       throw problem
     }
-    return try RequestTarget(head.path ?? "")
+    return target
   }
 
   /// `HTTPEdge` keeps the limits of size and time; what it cuts short ends here.

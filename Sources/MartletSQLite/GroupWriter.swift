@@ -57,7 +57,11 @@ final class GroupWriter: Sendable {
   func close() async {
     state.withLock { $0.isClosed = true }
     await withCheckedContinuation { continuation in
-      database.asyncWriteWithoutTransaction { _ in continuation.resume() }
+      database.asyncWriteWithoutTransaction { database in
+        // So that the file alone is the whole database, for whoever copies it. If it fails, the WAL beside it has the rest.
+        try? database.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+        continuation.resume()
+      }
     }
   }
 

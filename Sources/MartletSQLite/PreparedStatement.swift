@@ -23,16 +23,18 @@ struct PreparedStatement {
     return Int(sqlite3_changes(sqlite3_db_handle(handle)))
   }
 
-  /// The rows, each read by `read` in the order of the columns.
+  /// The rows, each read by `read` in the order of the columns, up to and with the first after which `isEnough` says so.
   func rows<each Value: SQLValue, Row>(
-    _ values: repeat each Value, read: (inout Columns) throws -> Row
+    _ values: repeat each Value, until isEnough: (Row) -> Bool = { _ in false }, read: (inout Columns) throws -> Row
   ) throws -> [Row] {
     bind(repeat each values)
     defer { sqlite3_reset(handle) }
     var rows: [Row] = []
     while try step() {
       var columns = Columns(handle: handle)
-      rows.append(try read(&columns))
+      let row = try read(&columns)
+      rows.append(row)
+      if isEnough(row) { break }
     }
     return rows
   }

@@ -7,16 +7,23 @@ package import MartletCore
 extension SQLiteStore {
   /// Rows that one page looks at, at most.
   private static let scan = 20_000
+  /// Payloads and results that one page holds, about: it ends with the task that goes beyond.
+  private static let pageBytes = 8 * 1024 * 1024
 
   package func list(_ query: TaskQuery) async throws(StoreError) -> TaskPage {
     try await read { database in
       let isDeadOnly = query.statuses == [.dead]
       let before = query.before.map { bytes(of: [$0]) } ?? afterAllIDs
-      var tasks = try database.page(query, before: before, isDeadOnly: isDeadOnly, scan: Self.scan)
+      var bytesLeft = Self.pageBytes
+      var tasks = try database.page(query, before: before, isDeadOnly: isDeadOnly, scan: Self.scan) { task in
+        bytesLeft -= (task.payload?.count ?? 0) + (task.result?.count ?? 0)
+        return bytesLeft <= 0
+      }
       if tasks.count > query.limit {
         tasks.removeLast()
         return TaskPage(tasks: tasks, next: tasks.last?.id)
       }
+      if bytesLeft <= 0 { return TaskPage(tasks: tasks, next: tasks.last?.id) }
       let lastSeen = try database.prepared(
         isDeadOnly
           ? "SELECT id FROM task_runs INDEXED BY task_runs_dead WHERE status = 6 AND id < ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2"
@@ -32,7 +39,9 @@ private let afterAllIDs = [UInt8](repeating: 0xFF, count: 17)
 
 extension Database {
   /// One task more than the limit, to know whether there are more.
-  fileprivate func page(_ query: TaskQuery, before: [UInt8], isDeadOnly: Bool, scan: Int) throws -> [TaskRecord] {
+  fileprivate func page(
+    _ query: TaskQuery, before: [UInt8], isDeadOnly: Bool, scan: Int, until isEnough: (TaskRecord) -> Bool
+  ) throws -> [TaskRecord] {
     let source =
       isDeadOnly
       ? "SELECT * FROM task_runs INDEXED BY task_runs_dead WHERE status = 6 AND id < ?3 ORDER BY id DESC LIMIT ?4"
@@ -56,7 +65,8 @@ extension Database {
     ).rows(
       query.includesPayload, query.includesResult, before, scan, statuses(query.statuses),
       JSONColumn.strings(query.types.sorted()), JSONColumn.strings(query.queues.sorted()), query.worker, query.tag,
-      JSONColumn.map(query.metadata), query.createdAfter, query.createdBefore, query.limit + 1
+      JSONColumn.map(query.metadata), query.createdAfter, query.createdBefore, query.limit + 1,
+      until: isEnough
     ) { try TaskRecord(&$0) }
   }
 

@@ -33,7 +33,7 @@ let recordColumns = """
   r.id, r.type, r.queue, r.status, r.urgency, r.available_at, r.attempt, r.max_attempts, r.sequence, r.updated_at,
   r.cancel_requested, r.started_at, r.worker, r.finished_at, r.reason, r.expires_at, r.progress_percent,
   r.progress_message, b.created_at, b.retries, b.timeout_ms, b.lease_ms, b.backoff, b.run_at, b.tags, b.metadata,
-  b.traceparent, b.replay_of, CASE WHEN ?1 THEN b.payload END, CASE WHEN ?2 THEN x.result END, x.truncated, e.error_type,
+  b.traceparent, b.replay_of, b.delay_ms, CASE WHEN ?1 THEN b.payload END, CASE WHEN ?2 THEN x.result END, x.truncated, e.error_type,
   e.error_message, e.error_stack
   """
 
@@ -83,6 +83,7 @@ extension TaskRecord {
     let metadata = try JSONColumn.map(columns.optionalText())
     let traceparent = columns.optionalText()
     let replayOf = try columns.optionalID()
+    let delay = columns.optionalInt().map { Duration.milliseconds($0) }
     let payload = columns.optionalBlob()
     let result = columns.optionalBlob()
     let isTruncated = columns.optionalInt() == 1
@@ -94,6 +95,7 @@ extension TaskRecord {
       runAt: runAt, retries: retries, backoff: backoff, timeout: timeout, lease: lease, expiresAt: expiresAt, tags: tags,
       metadata: metadata, traceparent: traceparent, replayOf: replayOf)
     self.init(accepted, acceptedAt: createdAt)
+    self.delay = delay
     self.payload = payload
     self.status = status
     self.availableAt = availableAt

@@ -10,13 +10,19 @@ extension SQLiteStore {
   }
 }
 
+extension AcceptedTask {
+  fileprivate var delayMilliseconds: Int64? {
+    if case .after(let delay) = eligible { delay.wholeMilliseconds } else { nil }
+  }
+}
+
 extension WriteTransaction {
   fileprivate func submit(_ submission: Submission) throws -> SubmissionVerdict {
     let insertBody = try prepared(
       """
       INSERT INTO task_bodies (id, created_at, payload, retries, timeout_ms, lease_ms, backoff, run_at, tags, metadata,
-        traceparent, replay_of)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+        traceparent, replay_of, delay_ms)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
       ON CONFLICT DO NOTHING
       """)
     let insertRun = try prepared(
@@ -30,7 +36,7 @@ extension WriteTransaction {
       let isNew = try insertBody.run(
         task.id, now, task.payload, task.retries, task.timeout.wholeMilliseconds, task.lease.wholeMilliseconds,
         task.backoff.column, task.runAt, JSONColumn.strings(task.tags), JSONColumn.map(task.metadata), task.traceparent,
-        task.replayOf)
+        task.replayOf, task.delayMilliseconds)
       guard isNew == 1 else { continue }
       let sequence = status == .ready ? 2 : 1
       try insertRun.run(

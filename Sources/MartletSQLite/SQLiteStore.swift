@@ -37,6 +37,7 @@ package final class SQLiteStore: TaskStore {
     path: String, role: Role = .server, durability: Durability = .strict, clock: @escaping @Sendable () -> Timestamp
   ) async throws(StoreError) -> SQLiteStore {
     do {
+      try DatabaseFile.prepare(path)
       let lock = role == .server && path != ":memory:" ? try ServerLock(databasePath: canonical(path)) : nil
       let database = try connect(path: path, durability: durability)
       let store = SQLiteStore(database: database, lock: lock, clock: clock)

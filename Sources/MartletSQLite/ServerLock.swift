@@ -12,7 +12,7 @@ final class ServerLock: Sendable {
 
   init(databasePath: String) throws(StoreError) {
     let path = databasePath + ".lock"
-    descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
       throw .unusable("cannot create \(path): \(String(cString: strerror(errno)))")
     }

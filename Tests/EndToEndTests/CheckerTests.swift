@@ -18,60 +18,50 @@ extension EndToEnd {
       return Checker(journal: journal, effects: effects, listed: rows, stored: rows)
     }
 
-    @Test("it has nothing to say where all is well, a lost answer included")
-    func well() {
+    @Test func `it has nothing to say where all is well, a lost answer included`() {
       #expect(checker { _, _, _ in }.faults() == [])
     }
 
-    @Test("it finds a lost task")
-    func lost() {
+    @Test func `it finds a lost task`() {
       let faults = checker { journal, _, _ in journal.acknowledged["d"] = 4 }.faults()
       #expect(faults == ["d was acknowledged and is not there"])
     }
 
-    @Test("it finds an unfinished task")
-    func unfinished() {
+    @Test func `it finds an unfinished task`() {
       let faults = checker { _, _, rows in rows[0].status = 3 }.faults()
       #expect(faults == ["a was acknowledged and ended with status 3"])
     }
 
-    @Test("it finds a task that nobody submitted")
-    func stranger() {
+    @Test func `it finds a task that nobody submitted`() {
       #expect(checker { journal, _, _ in journal.unknown = [3] }.faults() == ["c was never submitted"])
     }
 
-    @Test("it finds a task that was mixed up with another")
-    func mixedUp() {
+    @Test func `it finds a task that was mixed up with another`() {
       #expect(checker { _, _, rows in rows[0].number = 9 }.faults() == ["a is number 9 and was acknowledged as 0"])
     }
 
-    @Test("it finds an attempt that was carried out twice")
-    func twice() {
+    @Test func `it finds an attempt that was carried out twice`() {
       let faults = checker { _, effects, _ in effects.append(.init(task: "b", attempt: 2)) }.faults()
       #expect(faults == ["attempt 2 of b was carried out twice"])
     }
 
-    @Test("it finds a success without work")
-    func idle() {
+    @Test func `it finds a success without work`() {
       #expect(checker { _, effects, _ in effects.remove(at: 0) }.faults() == ["a is SUCCESS and was never carried out"])
       let faults = checker { _, effects, _ in effects.remove(at: 2) }.faults()
       #expect(faults == ["b succeeded in attempt 2, which did nothing"])
     }
 
-    @Test("it finds attempts that were not counted")
-    func uncounted() {
+    @Test func `it finds attempts that were not counted`() {
       let faults = checker { _, effects, _ in effects.append(.init(task: "a", attempt: 2)) }.faults()
       #expect(faults == ["a had more attempts than it knows of"])
     }
 
-    @Test("it finds work for a task that is not stored")
-    func ghost() {
+    @Test func `it finds work for a task that is not stored`() {
       let faults = checker { _, effects, _ in effects.append(.init(task: "e", attempt: 1)) }.faults()
       #expect(faults == ["e was carried out and is not stored"])
     }
 
-    @Test("it finds where the API and the file disagree, and answers that no client should see")
-    func disagreement() {
+    @Test func `it finds where the API and the file disagree, and answers that no client should see`() {
       let well = checker { journal, _, _ in journal.faults = ["500"] }
       let listed = Array(well.listed.dropLast())
       let faults = Checker(journal: well.journal, effects: nil, listed: listed, stored: well.stored).faults()

@@ -10,8 +10,7 @@ internal import Testing
 extension EndToEnd {
   @Suite("Crashes")
   struct CrashTests {
-    @Test("what was acknowledged survives kill -9 at any moment, and is carried out")
-    func kills() async throws {
+    @Test func `what was acknowledged survives kill -9 at any moment, and is carried out`() async throws {
       let seed =
         ProcessInfo.processInfo.environment["MARTLET_TEST_SEED"].flatMap { UInt64($0) } ?? .random(in: 0...(.max))
       print("crash test: MARTLET_TEST_SEED=\(seed)")
@@ -90,8 +89,7 @@ extension EndToEnd {
       return faults
     }
 
-    @Test("a task that kills its process ends DEAD, and takes no innocent task with it")
-    func poison() async throws {
+    @Test func `a task that kills its process ends DEAD, and takes no innocent task with it`() async throws {
       try await Scene.play { scene in
         let ready = scene.file("ready")
         try Data().write(to: ready)

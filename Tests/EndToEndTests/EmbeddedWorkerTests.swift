@@ -7,8 +7,7 @@ internal import Testing
 extension EndToEnd {
   @Suite("The embedded worker")
   struct EmbeddedWorkerTests {
-    @Test("a task of a type of one's own is validated, waits for its image, and succeeds with its result")
-    func resize() async throws {
+    @Test func `a task of a type of one's own is validated, waits for its image and succeeds`() async throws {
       try await Scene.play { scene in
         let server = try await scene.serve(by: "EmbeddedWorker", [scene.folder.path])
         let refused = try await server.api.post(

@@ -10,8 +10,7 @@ internal import Testing
 extension EndToEnd {
   @Suite("First minutes")
   struct FirstMinutesTests {
-    @Test("the banner names the address and the absolute path of the database")
-    func banner() async throws {
+    @Test func `the banner names the address and the absolute path of the database`() async throws {
       try await Scene.play { scene in
         let server = try await scene.serve()
         #expect(server.api.address.hasPrefix("http://127.0.0.1:"))
@@ -21,8 +20,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("the first body of the documentation is taken and waits for its time")
-    func delayedMail() async throws {
+    @Test func `the first body of the documentation is taken and waits for its time`() async throws {
       try await Scene.play { scene in
         let api = try await scene.serve().api
         let reply = try await api.post(
@@ -41,8 +39,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("the second body of the documentation is taken and carried out when its time has come")
-    func datedMail() async throws {
+    @Test func `the second body of the documentation is taken and carried out when its time has come`() async throws {
       try await Scene.play { scene in
         let api = try await scene.serve().api
         let reply = try await api.post(
@@ -65,8 +62,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("a task that always fails is seen to retry, and becomes a dead letter")
-    func deadLetter() async throws {
+    @Test func `a task that always fails is seen to retry, and becomes a dead letter`() async throws {
       try await Scene.play { scene in
         let api = try await scene.serve().api
         let id = try await api.submit(
@@ -92,8 +88,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("a webhook that answers 500, 500, 200 succeeds at its third attempt")
-    func webhook() async throws {
+    @Test func `a webhook that answers 500, 500, 200 succeeds at its third attempt`() async throws {
       try await Scene.play { scene in
         let api = try await scene.serve().api
         try await ScriptedServer.serving({ _, number in .json(number < 2 ? 500 : 200, #"{"welcome": true}"#) }) {
@@ -115,8 +110,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("submit --wait follows a task to its end, and tasks show tells all of it")
-    func commandLine() async throws {
+    @Test func `submit --wait follows a task to its end, and tasks show tells all of it`() async throws {
       try await Scene.play { scene in
         let server = ["MARTLET_SERVER": try await scene.serve().api.address]
         let (ending, submit) = try await scene.martlet(
@@ -142,8 +136,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("the demo shows one task of each type and ends well")
-    func demo() async throws {
+    @Test func `the demo shows one task of each type and ends well`() async throws {
       try await Scene.play { scene in
         let address = try await scene.serve().api.address
         let (ending, demo) = try await scene.martlet(["demo", "--server", address])
@@ -155,8 +148,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("config check and config show tell what a server would do, and why")
-    func configuration() async throws {
+    @Test func `config check and config show tell what a server would do, and why`() async throws {
       try await Scene.play { scene in
         try Data("workers:\n  concurrency: 7\n".utf8).write(to: scene.file("martlet.yaml"))
         let (ending, check) = try await scene.martlet(["config", "check"])
@@ -170,8 +162,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("migrate status tells what is missing, migrate up applies it")
-    func migrations() async throws {
+    @Test func `migrate status tells what is missing, migrate up applies it`() async throws {
       try await Scene.play { scene in
         let (before, pending) = try await scene.martlet(["migrate", "status"])
         #expect(before == .exited(1))
@@ -187,8 +178,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("promtool finds nothing to say against the metrics")
-    func metrics() async throws {
+    @Test func `promtool finds nothing to say against the metrics`() async throws {
       try await Scene.play { scene in
         let api = try await scene.serve().api
         let done = try await api.submit(#"{"type": "FAIL_SOMETIMES", "payload": {"probability": 0}}"#)

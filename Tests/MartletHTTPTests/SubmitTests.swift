@@ -50,14 +50,25 @@ internal import Testing
     }
   }
 
+  @Test func `unknown names, wrong kinds and bad values are told together`() async throws {
+    try await HTTPHarness.run { harness in
+      let reply = try await harness.post(
+        "/tasks", #"{"type":"resize","retrys":3,"queue":7,"priority":11,"retries":-1,"tags":[""]}"#)
+      #expect(reply.status == 422)
+      let errors = try #require(try reply.object["errors"] as? [[String: Any]])
+      let pointers = errors.compactMap { $0["pointer"] as? String }
+      #expect(Set(pointers) == ["/retrys", "/queue", "/priority", "/retries", "/tags/0"])
+      #expect(pointers.count == 5, "each once")
+    }
+  }
+
   @Test func `a task has every field of the contract, null where there is no value`() async throws {
     try await HTTPHarness.run { harness in
       let reply = try await harness.post("/tasks", #"{"type":"resize"}"#)
       let object = try reply.object
       let names: Set = [
-        "id", "type", "queue", "status", "reason", "priority", "payload", "runAt", "availableAt", "expiresAt",
-        "attempt",
-        "maxAttempts", "retries", "retriesLeft", "backoff", "timeoutSeconds", "leaseSeconds", "createdAt", "updatedAt",
+        "id", "type", "queue", "status", "reason", "priority", "payload", "delaySeconds", "runAt", "availableAt",
+        "expiresAt", "attempt", "maxAttempts", "retries", "retriesLeft", "backoff", "timeoutSeconds", "leaseSeconds", "createdAt", "updatedAt",
         "startedAt", "finishedAt", "worker", "progress", "cancelRequested", "result", "resultTruncated", "lastError",
         "tags", "metadata", "replayOf", "dependencies", "onDependencyFailure", "idempotencyKey", "concurrencyKey",
         "notify", "graphId", "scheduleName",

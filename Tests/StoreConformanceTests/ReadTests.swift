@@ -123,7 +123,7 @@ import Testing
       { $0.before = .stub(25) },
     ]
     let hopeless: [@Sendable (inout TaskQuery) -> Void] = [
-      { $0.tag = "re" }, { $0.tag = "" }, { $0.worker = "" }, { $0.worker = "worker" }, { $0.metadata = ["color": "Red"] },
+      { $0.tag = "re" }, { $0.tag = "" }, { $0.worker = "" }, { $0.worker = "worker" }, { $0.metadata = ["color": "RED"] },
       { $0.metadata = ["Color": "red"] }, { $0.metadata = ["size": "red"] }, { $0.types = ["X"] }, { $0.queues = [""] },
       { $0.createdAfter = start + .seconds(3600) }, { $0.createdBefore = start }, { $0.before = .stub(1) },
     ]

@@ -42,7 +42,7 @@ struct ServerNode: Service {
       metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)
     let http =
       settings.server.roles.contains(.api) ? httpServer(engine, metrics: registryOfMetrics, location) : nil
-    if http == nil { onStart(StartedNode(address: nil, database: location.shown)) }
+    if http == nil { onStart(StartedNode(address: nil, database: location.shown, service: engine.service)) }
     let result = await Result { () async throws -> Void in try await run(engine, http, store) }
     await store.close()
     executor.shutdown()
@@ -103,7 +103,8 @@ struct ServerNode: Service {
       }, logger: logger, metricsFactory: metrics,
       onListening: { host, port in
         let host = host.contains(":") ? "[\(host)]" : host
-        onStart(StartedNode(address: "http://\(host):\(port)", database: location.shown))
+        onStart(
+          StartedNode(address: "http://\(host):\(port)", database: location.shown, service: engine.service))
       })
   }
 
@@ -117,6 +118,7 @@ struct ServerNode: Service {
     var engine = EngineSettings()
     engine.defaults = settings.tasks.defaults
     engine.retention = settings.retention.policy
+    engine.storeNote = settings.database.durability == .relaxed ? "durability relaxed" : nil
     engine.isScheduler = settings.server.roles.contains(.scheduler)
     engine.host = ProcessInfo.processInfo.hostName
     if settings.server.roles.contains(.worker) {

@@ -30,6 +30,6 @@ struct ServerOptions: ParsableArguments {
 }
 
 struct OutputOptions: ParsableArguments {
-  @Flag(help: "Print the server's JSON, one document.")
+  @Flag(help: "Print JSON, one document: the server's own where it comes from a server.")
   var json = false
 }

@@ -12,9 +12,12 @@ package final class TaskService: Sendable {
   private let submitting: Coalescer<Submission, SubmissionVerdict>
   private let reading: Coalescer<TaskID, TaskRecord?>
   private let isDraining = Mutex(false)
+  /// Shown with a store that works.
+  private let storeNote: String?
 
-  init(_ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults) {
+  init(_ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, storeNote: String?) {
     self.parts = parts
+    self.storeNote = storeNote
     self.registry = registry
     self.defaults = defaults
     ids = TaskIDGenerator(random: parts.random)
@@ -49,13 +52,35 @@ package final class TaskService: Sendable {
     return try await write(accepted)
   }
 
-  private func accept(_ task: NewTask, now: Timestamp) throws(ValidationFailure) -> AcceptedTask {
-    let accepted = try task.accepted(id: ids.next(at: now), defaults: defaults, now: now)
-    let problems = registry[task.type]?.problems(task.payload) ?? []
-    guard problems.isEmpty else {
-      throw ValidationFailure(problems.map { ValidationProblem(pointer: "/payload" + $0.pointer, detail: $0.detail) })
+  /// What a submission of this task would be refused for.
+  package func problems(in task: NewTask) async throws(ServiceError) -> [ValidationProblem] {
+    let now = try await storeNow()
+    do throws(ValidationFailure) {
+      _ = try accept(task, now: now)
+      return []
+    } catch {
+      return error.problems
     }
-    return accepted
+  }
+
+  private func accept(_ task: NewTask, now: Timestamp) throws(ValidationFailure) -> AcceptedTask {
+    let problems = payloadProblems(task)
+    do throws(ValidationFailure) {
+      let accepted = try task.accepted(id: ids.next(at: now), defaults: defaults, now: now)
+      guard problems.isEmpty else { throw ValidationFailure(problems) }
+      return accepted
+    } catch {
+      if error.payloadTooLarge { throw error }
+      throw ValidationFailure(error.problems + problems.filter { !error.problems.contains($0) })
+    }
+  }
+
+  /// What the type's own handler has against the payload; one that is too long is not looked at.
+  private func payloadProblems(_ task: NewTask) -> [ValidationProblem] {
+    guard task.payload.count <= defaults.maxPayloadBytes, let handler = registry[task.type] else { return [] }
+    return handler.problems(task.payload).map {
+      ValidationProblem(pointer: "/payload" + $0.pointer, detail: $0.detail)
+    }
   }
 
   private func write(_ tasks: [AcceptedTask]) async throws(ServiceError) -> [TaskRecord] {
@@ -158,6 +183,8 @@ package final class TaskService: Sendable {
   }
 
   package func patch(_ id: TaskID, with patch: TaskPatch, actor: String) async throws(ServiceError) -> TaskRecord {
+    let problems = patch.problems
+    guard problems.isEmpty else { throw .invalid(ValidationFailure(problems)) }
     let record = try await steer(Steering(.patch(patch), task: id, actor: actor), "changed")
     if record.status == .ready {
       parts.wakeUp.work(in: [Lane(queue: record.queue, type: record.type)])
@@ -223,7 +250,7 @@ package final class TaskService: Sendable {
     var components: [Readiness.Component] = []
     do throws(StoreError) {
       try await parts.store.check()
-      components.append(.init(name: "store", isHealthy: true, detail: nil))
+      components.append(.init(name: "store", isHealthy: true, detail: storeNote))
     } catch {
       components.append(.init(name: "store", isHealthy: false, detail: error.message))
     }

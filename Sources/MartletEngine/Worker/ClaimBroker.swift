@@ -22,7 +22,7 @@ package final class ClaimBroker: Sendable {
   }
 
   private struct Waiter {
-    var request: ClaimRequest
+    var request: @Sendable () -> ClaimRequest
     var continuation: CheckedContinuation<Claimed, Never>
   }
 
@@ -43,9 +43,10 @@ package final class ClaimBroker: Sendable {
     self.pollInterval = pollInterval
   }
 
-  /// At least one task as soon as there is one; none when the caller's task is cancelled or the broker closes. The request's
-  /// token is drawn here.
-  package func claim(_ request: ClaimRequest) async -> Claimed {
+  /// At least one task as soon as there is one; none when the caller's task is cancelled or the broker closes.
+  /// - Parameter request: asked anew for each look at the store, since a caller's free slots change while it waits. The token
+  ///   is drawn here.
+  package func claim(_ request: @escaping @Sendable () -> ClaimRequest) async -> Claimed {
     let id = state.withLock { state in
       state.nextID += 1
       return state.nextID
@@ -68,10 +69,10 @@ package final class ClaimBroker: Sendable {
 
   /// There may be work in these lanes.
   package func ring(_ lanes: Set<Lane>) {
-    let isWanted = state.withLock { state in
-      state.waiting.values.contains { waiter in
-        lanes.contains { waiter.request.takes($0) }
-      }
+    let requests = state.withLock { $0.waiting.values.map { $0.request } }
+    let isWanted = requests.contains { request in
+      let request = request()
+      return lanes.contains { request.takes($0) }
     }
     // A waiter that is being asked for just now may have missed it, so it is among those looked at.
     if isWanted { alarm.ring() }
@@ -108,12 +109,13 @@ package final class ClaimBroker: Sendable {
   }
 
   private func ask() -> [(id: Int, request: ClaimRequest)] {
-    state.withLock { state in
-      state.waiting.keys.sorted().compactMap { id in
-        guard var request = state.waiting[id]?.request else { return nil }
-        request.token = Int64(bitPattern: random.next())
-        return (id, request)
-      }
+    let waiting = state.withLock { state in
+      state.waiting.keys.sorted().compactMap { id in state.waiting[id].map { (id: id, request: $0.request) } }
+    }
+    return waiting.map { waiter in
+      var request = waiter.request()
+      request.token = Int64(bitPattern: random.next())
+      return (waiter.id, request)
     }
   }
 

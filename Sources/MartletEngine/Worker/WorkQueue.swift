@@ -20,7 +20,7 @@ final class WorkQueue: Sendable {
     var idle = Deque<CheckedContinuation<Entry?, Never>>()
     var busy = 0
     var isClosed = false
-    var room: CheckedContinuation<Room?, Never>?
+    var claimer: CheckedContinuation<Bool, Never>?
     /// The mean time from taking an entry to coming back for the next, in seconds, weighted towards the latest.
     var meanSeconds: Double?
   }
@@ -43,7 +43,7 @@ final class WorkQueue: Sendable {
   /// The next entry for a slot; nil when closed. `spent`: how long the slot's last attempt took.
   func next(after spent: Duration?) async -> Entry? {
     await withCheckedContinuation { continuation in
-      let (entry, isAnswered, room) = state.withLock { state -> (Entry?, Bool, Waiting?) in
+      let (entry, isAnswered, claimer) = state.withLock { state -> (Entry?, Bool, CheckedContinuation<Bool, Never>?) in
         if let spent {
           state.busy -= 1
           let seconds = spent.secondsAsDouble
@@ -52,13 +52,13 @@ final class WorkQueue: Sendable {
         if state.isClosed { return (nil, true, nil) }
         if let entry = state.entries.popFirst() {
           state.busy += 1
-          return (entry, true, takeRoom(&state))
+          return (entry, true, takeClaimer(&state))
         }
         state.idle.append(continuation)
-        return (nil, false, takeRoom(&state))
+        return (nil, false, takeClaimer(&state))
       }
       if isAnswered { continuation.resume(returning: entry) }
-      room?.answer()
+      claimer?.resume(returning: true)
     }
   }
 
@@ -82,54 +82,56 @@ final class WorkQueue: Sendable {
     return []
   }
 
-  /// As soon as more should be claimed; nil when closed.
-  func room() async -> Room? {
+  /// Returns as soon as more should be claimed; false when closed.
+  func hasRoom() async -> Bool {
     await withCheckedContinuation { continuation in
-      let waiting = state.withLock { state -> Waiting? in
-        state.room = continuation
-        return takeRoom(&state)
+      let answer = state.withLock { state -> Bool? in
+        if state.isClosed { return false }
+        state.claimer = continuation
+        return takeClaimer(&state) == nil ? nil : true
       }
-      waiting?.answer()
+      if let answer { continuation.resume(returning: answer) }
+    }
+  }
+
+  /// What may be claimed now.
+  var room: Room {
+    state.withLock { state in
+      let free = free(state)
+      let limit = max(1, slots - state.busy + wantedAhead(state) - state.entries.count)
+      return Room(limit: limit, ahead: max(0, limit - free))
     }
   }
 
   /// Slots get nothing more; what was not started is returned.
   func close() -> [Entry] {
-    let (rest, idle, room) = state.withLock { state in
+    let (rest, idle, claimer) = state.withLock { state in
       state.isClosed = true
       defer {
         state.entries = []
         state.idle = []
-        state.room = nil
+        state.claimer = nil
       }
-      return (Array(state.entries), Array(state.idle), state.room)
+      return (Array(state.entries), Array(state.idle), state.claimer)
     }
     for slot in idle { slot.resume(returning: nil) }
-    room?.resume(returning: nil)
+    claimer?.resume(returning: false)
     return rest
   }
 
   var busy: Int { state.withLock(\.busy) }
 
-  private struct Waiting: Sendable {
-    let continuation: CheckedContinuation<Room?, Never>
-    let room: Room?
-    func answer() { continuation.resume(returning: room) }
+  /// The one who waits for room, if there is enough to make a claim worth its while.
+  private func takeClaimer(_ state: inout State) -> CheckedContinuation<Bool, Never>? {
+    let ahead = wantedAhead(state)
+    guard free(state) > 0 || state.entries.count * 2 < ahead else { return nil }
+    defer { state.claimer = nil }
+    return state.claimer
   }
 
-  /// The one who waits for room, if there is enough to make a claim worth its while.
-  private func takeRoom(_ state: inout State) -> Waiting? {
-    guard let continuation = state.room else { return nil }
-    if state.isClosed {
-      state.room = nil
-      return Waiting(continuation: continuation, room: nil)
-    }
-    let free = max(0, slots - state.busy - state.entries.count)
-    let ahead = wantedAhead(state)
-    let wanted = slots - state.busy + ahead - state.entries.count
-    guard wanted > 0, free > 0 || state.entries.count * 2 < ahead else { return nil }
-    state.room = nil
-    return Waiting(continuation: continuation, room: Room(limit: wanted, ahead: max(0, wanted - free)))
+  /// Slots for which nothing waits.
+  private func free(_ state: State) -> Int {
+    max(0, slots - state.busy - state.entries.count)
   }
 
   private func wantedAhead(_ state: State) -> Int {

@@ -109,11 +109,14 @@ package final class Worker: Sendable {
   }
 
   private func claimWork() async {
-    while !Task.isCancelled, let room = await queue.room() {
-      let claimed = await broker.claim(
-        ClaimRequest(
-          worker: settings.id, queues: settings.queues, types: registry.types, limit: room.limit, ahead: room.ahead,
-          token: 0, isLocal: settings.isLocal))
+    let types = registry.types
+    while !Task.isCancelled, await queue.hasRoom() {
+      let claimed = await broker.claim { [settings, queue] in
+        let room = queue.room
+        return ClaimRequest(
+          worker: settings.id, queues: settings.queues, types: types, limit: room.limit, ahead: room.ahead, token: 0,
+          isLocal: settings.isLocal)
+      }
       let entries = claimed.tasks.map { task in
         WorkQueue.Entry(task: task, context: AttemptContext(task: task, logger: logger), signal: AttemptSignal())
       }

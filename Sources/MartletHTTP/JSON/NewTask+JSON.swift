@@ -4,11 +4,11 @@
 internal import MartletCore
 
 extension NewTask {
-  /// - Throws: the text is no JSON (400), or fields are unknown, of the wrong kind or not supported yet (422).
-  init(json bytes: [UInt8]) throws(Problem) {
+  /// - Parameter problems: fields that are unknown or of the wrong kind are added here, and are absent from the task.
+  /// - Throws: the text is no JSON (400), or has fields that are not supported yet (422).
+  init(json bytes: [UInt8], problems: inout Problems) throws(Problem) {
     let root: JSONSlice
     do throws(JSONError) { root = try JSONScanner.scan(bytes) } catch { throw Problem(error) }
-    var problems = Problems()
     let fields = JSONFields(root, at: "", known: Self.fieldNames, problems: &problems)
 
     self.init(type: fields.string("type", &problems) ?? "")
@@ -30,7 +30,6 @@ extension NewTask {
 
     let unsupported = Self.unsupported(in: fields)
     guard unsupported.isEmpty else { throw .invalid(unsupported + problems.all, code: .notYetSupported) }
-    guard problems.all.isEmpty else { throw .invalid(problems.all) }
   }
 
   private static let fieldNames =

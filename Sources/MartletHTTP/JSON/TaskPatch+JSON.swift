@@ -15,32 +15,11 @@ extension TaskPatch {
       available: fields.timestamp("availableAt", &problems).map { .at($0) },
       tags: fields.strings("tags", &problems),
       metadata: fields.stringMap("metadata", &problems))
-    check(into: &problems)
+    for problem in self.problems { problems.add(problem.pointer, problem.detail) }
     if problems.all.isEmpty, self.fields.isEmpty {
       problems.add("", "must have at least one of \(names.joined(separator: ", "))")
     }
     guard problems.all.isEmpty else { throw .invalid(problems.all) }
-  }
-}
-
-extension TaskPatch {
-  /// By the rules of a submission.
-  fileprivate func check(into problems: inout Problems) {
-    problems.check(priority, in: 1...9, at: "/priority")
-    if let tags, tags.count > Limits.tags {
-      problems.add("/tags", "has \(tags.count) entries; at most \(Limits.tags) are taken")
-    }
-    for (index, tag) in (tags ?? []).prefix(Limits.tags).enumerated() {
-      problems.checkText(tag, lengths: 1...64, at: "/tags/\(index)")
-    }
-    if let metadata, metadata.count > Limits.metadata {
-      problems.add("/metadata", "has \(metadata.count) names; at most \(Limits.metadata) are taken")
-    }
-    for (name, value) in (metadata ?? [:]).sorted(by: { $0.key < $1.key }).prefix(Limits.metadata) {
-      let pointer = "/metadata/\(JSONPointer.escaped(name))"
-      problems.checkText(name, lengths: 1...64, at: pointer)
-      problems.checkText(value, lengths: 0...512, at: pointer)
-    }
   }
 }
 

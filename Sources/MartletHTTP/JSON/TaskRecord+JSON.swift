@@ -14,6 +14,7 @@ extension TaskRecord {
       json.field("reason", reason?.rawValue)
       json.field("priority", priority)
       if withPayload { json.field("payload", raw: payload) }
+      json.field("delaySeconds", delay?.secondsAsDouble)
       json.field("runAt", runAt)
       json.field("availableAt", availableAt)
       json.field("expiresAt", expiresAt)

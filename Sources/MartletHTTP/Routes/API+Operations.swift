@@ -26,7 +26,7 @@ extension API {
     .json { json in
       json.field("name", "martlet")
       json.field("version", versionText)
-      json.field("documentation", "README.md in Martlet's sources")
+      json.field("documentation", "docs/http-api.md in Martlet's sources")
     }
   }
 

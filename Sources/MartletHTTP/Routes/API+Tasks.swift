@@ -13,10 +13,22 @@ extension API {
         pointer: "/header/Idempotency-Key", detail: "the header Idempotency-Key is not supported yet")
       throw Problem(.notYetSupported, problem.detail, errors: [problem])
     }
-    var task = try NewTask(json: call.body)
+    var problems = Problems()
+    var task = try NewTask(json: call.body, problems: &problems)
+    guard problems.all.isEmpty else { throw .invalid(await allProblems(problems.all, of: task)) }
     if let traceparent = call.fields.traceparent, TraceParent.isValid(traceparent) { task.traceparent = traceparent }
     let records = try await serve { () async throws(ServiceError) in try await tasks.submit([task]) }
     return created(records[0])
+  }
+
+  /// What is wrong with the text, and with the values of what could be read of it.
+  private func allProblems(_ problems: [ValidationProblem], of task: NewTask) async -> [ValidationProblem] {
+    let told = Set(problems.map(\.pointer))
+    do throws(ServiceError) {
+      return problems + (try await tasks.problems(in: task)).filter { !told.contains($0.pointer) }
+    } catch {
+      return problems  // the store's time is not known: what is wrong with the text is wrong all the same
+    }
   }
 
   /// `GET /tasks/{id}`, at once or within `waitSeconds` as soon as the task is final.

@@ -1,3 +1,5 @@
+PRAGMA application_id = 0x4D41524C;  -- "MARL": tells our files from others'
+
 -- The first schema. Times are milliseconds since 1970, statuses and outcomes the codes of Codes.swift, ids UUIDv7 in 16 bytes.
 
 -- What was asked for: written once, read by the claim and by people.
@@ -9,6 +11,7 @@ CREATE TABLE task_bodies (
   timeout_ms    INTEGER NOT NULL,
   lease_ms      INTEGER NOT NULL,
   backoff       TEXT NOT NULL,       -- strategy base factor max jitter, separated by spaces
+  delay_ms      INTEGER,
   run_at        INTEGER,
   tags          TEXT,                -- JSON array of strings, NULL for none
   metadata      TEXT,                -- JSON object of strings, NULL for none

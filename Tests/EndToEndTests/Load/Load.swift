@@ -43,26 +43,26 @@ final class Load: Sendable {
       }
       let number = journal.nextNumber()
       do {
-        let reply = try await server.post("/tasks", body(number))
-        try note(reply, of: number)
-      } catch  where API.neverArrived(error) {
-        journal.note { $0.refused += 1 }
-        try await Task.sleep(for: .milliseconds(5))
+        note(try await server.post("/tasks", body(number)), of: number)
       } catch {
-        journal.note { $0.unknown.insert(number) }
+        let neverArrived = API.neverArrived(error)
+        journal.note { book in
+          if neverArrived { book.refused += 1 } else { book.unknown.insert(number) }
+        }
+        if neverArrived { try await Task.sleep(for: .milliseconds(5)) }
       }
     }
   }
 
-  private func note(_ reply: Reply, of number: Int) throws {
-    let json = try reply.json()
+  private func note(_ reply: Reply, of number: Int) {
+    let json = try? reply.json()  // what is no JSON is a fault, below
     journal.note { book in
-      switch (reply.status, json["id"]?.string) {
+      switch (reply.status, json?["id"]?.string) {
       case (201, let id?):
         book.acknowledged[id] = number
-      case (503, _) where json["outcome"]?.string == "unknown":
+      case (503, _) where json?["outcome"]?.string == "unknown":
         book.unknown.insert(number)
-      case (503, _) where reply.headers.contains(name: "Retry-After") && json["retryable"]?.bool == true:
+      case (503, _) where reply.headers.contains(name: "Retry-After") && json?["retryable"]?.bool == true:
         book.refused += 1
       default:
         book.faults.append("the submission was answered \(reply.status): \(reply.text)")

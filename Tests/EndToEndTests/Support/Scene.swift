@@ -101,6 +101,27 @@ struct Scene: Sendable {
     return point
   }
 
+  /// A disk of its own, whose power can be cut.
+  func disk(megabytes: Int) async throws -> Disk {
+    let disk = Disk(image: file("disk-\(UUID())"), point: file("mount-\(UUID())"))
+    try FileManager.default.createDirectory(at: disk.point, withIntermediateDirectories: true)
+    try Data().write(to: disk.image)
+    try await system("truncate", ["-s", "\(megabytes)M", disk.image.path])
+    try await system("mkfs.ext4", ["-q", "-F", disk.image.path])
+    try await mount(disk)
+    return disk
+  }
+
+  func mount(_ disk: Disk) async throws {
+    try await system("mount", ["-o", "loop", disk.image.path, disk.point.path])
+    cast.mounts.withLock { $0.append(disk.point) }
+  }
+
+  func unmount(_ disk: Disk) async throws {
+    try await system("umount", [disk.point.path])
+    cast.mounts.withLock { $0.removeAll { $0 == disk.point } }
+  }
+
   /// Runs a tool of the system that has to succeed; its output.
   @discardableResult
   func system(_ name: String, _ arguments: [String]) async throws -> String {

@@ -1,0 +1,67 @@
+// The power goes while clients submit: `kill -9` alone cannot tell a server that waits for the disk from one that
+// does not, since the kernel still writes what a killed process has handed over.
+
+internal import Foundation
+internal import MartletCore
+internal import Testing
+
+extension EndToEnd {
+  @Suite("Power cuts")
+  struct PowerCutTests {
+    @Test func `what was acknowledged is on the disk when the power goes`() async throws {
+      try await Scene.play { scene in
+        let outcome = try await Self.cutPower(of: scene, durability: "strict")
+        #expect(outcome.faults == [])
+        #expect(outcome.acknowledged >= 500)
+        #expect(outcome.unknown > 0)  // the power went while answers were on their way
+      }
+    }
+
+    @Test func `with relaxed durability a power cut costs the last moments, and the database stays whole`() async throws
+    {
+      try await Scene.play { scene in
+        let outcome = try await Self.cutPower(of: scene, durability: "relaxed")
+        // If this loses nothing, neither did the cuts of the strict test cut anything.
+        #expect(outcome.faults.contains { $0.hasSuffix("was acknowledged and is not there") })
+        #expect(outcome.faults.allSatisfy { $0.hasSuffix("was acknowledged and is not there") })
+      }
+    }
+
+    private struct Outcome {
+      var acknowledged: Int
+      var unknown: Int
+      var faults: [String]
+    }
+
+    private static func cutPower(of scene: Scene, durability: String) async throws -> Outcome {
+      let disk = try await scene.disk(megabytes: 64)
+      let file = DatabaseFile(url: disk.point.appendingPathComponent("martlet.db"), scene: scene)
+      let arguments = ["--database", "sqlite:\(file.url.path)", "--durability", durability]
+      let load = Load { number in
+        """
+        {"type": "FAIL_SOMETIMES", "payload": {"probability": 0}, "metadata": {"number": "\(number)"}}
+        """
+      }
+      let server = try await load.run(clients: 8) {
+        for _ in 0..<5 {
+          let server = try await scene.serve(arguments)
+          load.aim(at: server.api)
+          let goal = load.journal.acknowledged + 120
+          try await eventually("\(goal) tasks are acknowledged") { load.journal.acknowledged >= goal }
+          try disk.cutPower()
+          try await server.kill()
+          load.aim(at: nil)
+          try await scene.unmount(disk)
+          try await scene.mount(disk)
+        }
+        return try await scene.serve(arguments)
+      }
+      try await server.api.allAreAtRest()
+      let book = load.journal.book
+      let checker = try await Checker(journal: book, effects: nil, api: server.api, file: file)
+      #expect(try await file.faults() == [])
+      #expect(try await server.stop() == .exited(0))
+      return Outcome(acknowledged: book.acknowledged.count, unknown: book.unknown.count, faults: checker.faults())
+    }
+  }
+}
