@@ -143,6 +143,7 @@ let package = Package(
       name: "StoreConformanceTests",
       dependencies: ["MartletCore", "MartletSQLite", "MartletTestKit"],
       swiftSettings: settings),
+    .testTarget(name: "MartletCoreTests", dependencies: ["MartletCore"], swiftSettings: settings),
     .testTarget(
       name: "MartletEngineTests",
       dependencies: [

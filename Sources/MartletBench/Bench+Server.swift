@@ -97,7 +97,8 @@ extension Bench {
 
 /// One keep-alive connection that submits again and again. It understands just enough HTTP to count: client and server share
 /// the cores, so it has to cost little.
-private final class SubmitLoop: ChannelInboundHandler, @unchecked Sendable {  // only its channel's event loop touches it
+/// Only its channel's event loop touches it, hence unchecked.
+private final class SubmitLoop: ChannelInboundHandler, @unchecked Sendable {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
@@ -153,12 +154,22 @@ private final class SubmitLoop: ChannelInboundHandler, @unchecked Sendable {  //
 
   /// Head and body together, once the head is there.
   private func answerLength() -> Int? {
-    let view = received.readableBytesView
-    guard let headEnd = view.firstRange(of: Array("\r\n\r\n".utf8)) else { return nil }
-    let head = String(decoding: view[..<headEnd.lowerBound], as: UTF8.self).lowercased()
-    guard let field = head.split(separator: "\r\n").first(where: { $0.hasPrefix("content-length:") }),
-      let length = Int(field.dropFirst("content-length:".count).drop { $0 == " " })
-    else { return nil }
-    return view.distance(from: view.startIndex, to: headEnd.upperBound) + length
+    received.withUnsafeReadableBytes { bytes in
+      var length: Int?
+      var lineStart = 0
+      for index in bytes.indices where bytes[index] == UInt8(ascii: "\n") {
+        let line = bytes[lineStart..<index]
+        if line.count == 1 { return length.map { index + 1 + $0 } }
+        if length == nil, line.starts(with: Self.lengthField) {
+          length = line.dropFirst(Self.lengthField.count).reduce(0) { total, byte in
+            (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) ? total * 10 + Int(byte - UInt8(ascii: "0")) : total
+          }
+        }
+        lineStart = index + 1
+      }
+      return nil
+    }
   }
+
+  private static let lengthField = Array("Content-Length:".utf8)
 }

@@ -108,7 +108,8 @@ extension Bench {
       var tasks: [AcceptedTask] = []
       for _ in 0..<count {
         tasks.append(
-          try NewTask(type: "noop", payload: samplePayload).accepted(id: ids.next(at: now), defaults: TaskDefaults(), now: now))
+          try NewTask(type: "noop", payload: samplePayload).accepted(
+            id: ids.next(at: now), defaults: TaskDefaults(), now: now))
       }
       _ = try await store.submit([Submission(tasks)])
       left -= count
@@ -134,7 +135,8 @@ extension Bench {
 
 /// When tasks were submitted and when their handlers began, which may be known in either order.
 private final class PickupLog: Sendable {
-  private let state = Mutex((submitted: [TaskID: ContinuousClock.Instant](), started: [TaskID: ContinuousClock.Instant]()))
+  private let state = Mutex(
+    (submitted: [TaskID: ContinuousClock.Instant](), started: [TaskID: ContinuousClock.Instant]()))
 
   func submitted(_ id: TaskID, at time: ContinuousClock.Instant) {
     state.withLock { $0.submitted[id] = time }

@@ -94,7 +94,8 @@ package struct Bench: Sendable {
 
   /// A running engine over the store, drained when `body` is done.
   func withEngine<Value: Sendable>(
-    _ store: SQLiteStore, handlers: [any TaskHandler], concurrency: Int = 32, settings: EngineSettings = EngineSettings(),
+    _ store: SQLiteStore, handlers: [any TaskHandler], concurrency: Int = 32,
+    settings: EngineSettings = EngineSettings(),
     _ body: @Sendable (Engine) async throws -> Value
   ) async throws -> Value {
     var settings = settings

@@ -32,7 +32,7 @@ public enum TaskStatus: String, CaseIterable, Sendable, Hashable, Codable {
     switch self {
     case .pending: [.ready, .cancelled]  // promote or patch; cancel or expire
     case .ready: [.running, .pending, .cancelled]  // claim; patch to a later time; cancel or expire
-    case .running: [.success, .dead, .retry, .pending, .ready, .cancelled]  // finish and rescue; PENDING is a snooze, READY a release
+    case .running: [.success, .dead, .retry, .pending, .ready, .cancelled]  // finish, rescue; snooze; release
     case .retry: [.ready, .cancelled]  // promote, patch or retry by hand; cancel
     case .dead: [.ready, .pending]  // retry by hand
     case .cancelled: [.ready, .pending]  // retry by hand

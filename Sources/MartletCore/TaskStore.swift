@@ -22,8 +22,8 @@ package protocol TaskStore: WorkSource {
   // finish: applies `Transition.after` to the row as it is, if the lease stands; the same report again answers the same;
   //   another report, or one after the rescuer, changes nothing and is `.lost`.
 
-  /// Moves what is due: at most `limit` PENDING and RETRY tasks whose time has come to READY, and waiting tasks never started
-  /// that are past `expiresAt` to CANCELLED (EXPIRED).
+  /// Moves what is due: at most `limit` PENDING and RETRY tasks whose time has come to READY, and at most as many waiting
+  /// tasks never started that are past `expiresAt` to CANCELLED (EXPIRED).
   func promote(limit: Int) async throws(StoreError) -> Promotion
 
   /// Ends at most `limit` attempts whose leases are over: TIMED_OUT if the attempt's timeout has passed, else LOST. Both count.

@@ -154,7 +154,9 @@ final class EngineParts: Sendable {
         case .lost:
           logger.warning(
             "a report came too late: the lease was lost",
-            metadata: ["task_id": "\(task.id)", "attempt": "\(task.attempt)", "outcome": "\(outcome.attemptOutcome.rawValue)"])
+            metadata: [
+              "task_id": "\(task.id)", "attempt": "\(task.attempt)", "outcome": "\(outcome.attemptOutcome.rawValue)",
+            ])
         }
       })
   }

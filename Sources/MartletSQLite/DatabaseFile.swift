@@ -25,7 +25,9 @@ enum DatabaseFile {
     // SQLite's file format §1.3: the application id stands at byte 68. A file whose first transaction is still in the WAL has
     // none yet, nor more than one page.
     let hasRows = lseek(descriptor, 0, SEEK_END) > 4096
-    if hasRows, !header[68..<72].elementsEqual(applicationID), header[68..<72].contains(where: { $0 != 0 }) || !hasWAL(path) {
+    if hasRows, !header[68..<72].elementsEqual(applicationID),
+      header[68..<72].contains(where: { $0 != 0 }) || !hasWAL(path)
+    {
       throw .unusable("the file holds another program's database")
     }
   }

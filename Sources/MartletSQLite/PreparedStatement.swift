@@ -65,7 +65,8 @@ struct PreparedStatement {
     case let code:
       let connection = sqlite3_db_handle(handle)
       throw DatabaseError(
-        resultCode: ResultCode(rawValue: sqlite3_extended_errcode(connection) == 0 ? code : sqlite3_extended_errcode(connection)),
+        resultCode: ResultCode(
+          rawValue: sqlite3_extended_errcode(connection) == 0 ? code : sqlite3_extended_errcode(connection)),
         message: String(cString: sqlite3_errmsg(connection)), sql: statement.sql)
     }
   }

@@ -85,7 +85,8 @@ extension WriteTransaction {
     }
     guard let budget else { throw UnreadableRow(what: "task \(row.id) without a body") }
     return Transition.Running(
-      attempt: Int(row.attempt), maxAttempts: Int(row.maxAttempts), retries: Int(budget.retries), backoff: budget.backoff,
+      attempt: Int(row.attempt), maxAttempts: Int(row.maxAttempts), retries: Int(budget.retries),
+      backoff: budget.backoff,
       cancelRequested: row.cancelRequested)
   }
 

@@ -6,7 +6,7 @@ extension SQLiteStore {
   package func promote(limit: Int) async throws(StoreError) -> Promotion {
     try await writer.write { transaction in
       let expired = try transaction.expireOverdue(limit: limit)
-      let lanes = try transaction.promoteDue(limit: limit - expired)
+      let lanes = try transaction.promoteDue(limit: limit)
       return Promotion(
         promoted: lanes.count, expired: expired, lanes: Set(lanes),
         nextIn: try transaction.nextDue().map { max(.zero, $0 - transaction.now) })
@@ -38,10 +38,15 @@ extension WriteTransaction {
     let due = try prepared(
       """
       SELECT id, queue, type, status FROM task_runs INDEXED BY task_runs_due
-      WHERE status IN (1, 4) AND unmet = 0 AND available_at <= ?1 ORDER BY available_at, id LIMIT ?2
+      WHERE status IN (1, 4) AND unmet = 0 AND available_at <= ?1
+        AND (expires_at IS NULL OR attempt > 0 OR expires_at > ?1)
+      ORDER BY available_at, id LIMIT ?2
       """
     ).rows(now, limit) { columns in
-      (id: try columns.id(), lane: Lane(queue: columns.text(), type: columns.text()), status: try TaskStatus(code: columns.int()))
+      (
+        id: try columns.id(), lane: Lane(queue: columns.text(), type: columns.text()),
+        status: try TaskStatus(code: columns.int())
+      )
     }
     let promote = try prepared(
       """

@@ -12,7 +12,8 @@ extension SQLiteStore {
   package func prune(_ policy: RetentionPolicy, limit: Int) async throws(StoreError) -> Int {
     let now = clock()
     func cutoff(_ kept: Duration?) -> Timestamp? { kept.map { now + (.zero - $0) } }
-    let cutoffs = Cutoffs(success: cutoff(policy.success), dead: cutoff(policy.dead), cancelled: cutoff(policy.cancelled))
+    let cutoffs = Cutoffs(
+      success: cutoff(policy.success), dead: cutoff(policy.dead), cancelled: cutoff(policy.cancelled))
     let start = pruneCursor.withLock(\.self)
     var found = try await expired(cutoffs, after: start, limit: limit)
     if found.next == nil, start != nil, found.ids.count < limit {

@@ -92,7 +92,8 @@ extension TaskRecord {
     let errorStack = columns.optionalText()
     let accepted = AcceptedTask(
       id: id, type: type, queue: queue, payload: payload ?? [], priority: priority, eligible: .at(availableAt),
-      runAt: runAt, retries: retries, backoff: backoff, timeout: timeout, lease: lease, expiresAt: expiresAt, tags: tags,
+      runAt: runAt, retries: retries, backoff: backoff, timeout: timeout, lease: lease, expiresAt: expiresAt,
+      tags: tags,
       metadata: metadata, traceparent: traceparent, replayOf: replayOf)
     self.init(accepted, acceptedAt: createdAt)
     self.delay = delay
@@ -135,7 +136,8 @@ private struct HistoryRow {
   var attemptRecord: AttemptRecord? {
     guard startedSequence > 0, let startedAt else { return nil }
     return AttemptRecord(
-      number: attempt, worker: worker, startedAt: startedAt, finishedAt: finishedAt, outcome: outcome, error: nil, logs: [])
+      number: attempt, worker: worker, startedAt: startedAt, finishedAt: finishedAt, outcome: outcome, error: nil,
+      logs: [])
   }
 
   var events: [TaskEvent] {
@@ -186,7 +188,8 @@ private struct EndedAttempt {
         }
       events.append(
         TaskEvent(
-          sequence: finishedSequence + offset, type: type, at: finishedAt, actor: rescued ? Actor.rescuer : record.worker,
+          sequence: finishedSequence + offset, type: type, at: finishedAt,
+          actor: rescued ? Actor.rescuer : record.worker,
           cause: cause))
     }
     return events

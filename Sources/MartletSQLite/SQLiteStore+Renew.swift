@@ -20,7 +20,10 @@ extension WriteTransaction {
       WHERE r.id = ?1 AND r.status = 3 AND r.attempt = ?2 AND r.token = ?3
       """
     ).row(lease.task, lease.attempt, lease.token) { columns in
-      (startedAt: columns.time(), isCancelled: columns.bool(), lease: columns.milliseconds(), timeout: columns.milliseconds())
+      (
+        startedAt: columns.time(), isCancelled: columns.bool(), lease: columns.milliseconds(),
+        timeout: columns.milliseconds()
+      )
     }
     guard let found else { return .lost }
     let until = min(now + found.lease, found.startedAt + found.timeout)

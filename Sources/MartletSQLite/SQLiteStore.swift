@@ -79,13 +79,24 @@ package final class SQLiteStore: TaskStore {
     // Queues of a server: nothing here may wait behind what the system holds for less urgent.
     configuration.qos = .userInitiated
     configuration.prepareDatabase { database in
-      // GRDB's pool sets NORMAL, which would answer before the disk has it.
-      try database.execute(sql: "PRAGMA synchronous = \(durability == .strict ? "FULL" : "NORMAL")")
       try database.execute(sql: "PRAGMA cache_size = -16384")
       try database.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
     }
-    return path == ":memory:"
+    let database: any DatabaseWriter =
+      path == ":memory:"
       ? try DatabaseQueue(configuration: configuration) : try DatabasePool(path: path, configuration: configuration)
+    try database.writeWithoutTransaction { try setDurability(durability, of: $0) }
+    return database
+  }
+
+  /// Must come last: a pool sets NORMAL on its writer when it turns on the WAL, after `prepareDatabase` has run. NORMAL answers
+  /// before the disk has what was committed.
+  private static func setDurability(_ durability: Durability, of database: Database) throws {
+    let wanted = durability == .strict ? 2 : 1  // FULL, NORMAL
+    try database.execute(sql: "PRAGMA synchronous = \(wanted)")
+    guard try Int.fetchOne(database, sql: "PRAGMA synchronous") == wanted else {
+      throw StoreError.unusable("SQLite does not take synchronous = \(wanted)")
+    }
   }
 
   private func prepare(role: Role) async throws {
@@ -105,7 +116,8 @@ package final class SQLiteStore: TaskStore {
       for claim in claims {
         for id in taskIDs(in: claim.tasks) { try end.run(transaction.now, id, claim.token) }
       }
-      try transaction.prepared("UPDATE claims SET check_at = ?1 WHERE is_local = 1 AND check_at > ?1").run(transaction.now)
+      try transaction.prepared("UPDATE claims SET check_at = ?1 WHERE is_local = 1 AND check_at > ?1").run(
+        transaction.now)
       try transaction.prepared("DELETE FROM workers WHERE kind = 'node'").run()
     }
   }
@@ -117,8 +129,10 @@ package final class SQLiteStore: TaskStore {
 
   package func check() async throws(StoreError) {
     try await writer.write { transaction in
-      _ = try transaction.prepared("INSERT INTO checks (id, at) VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = excluded.at")
-        .run(transaction.now)
+      _ = try transaction.prepared(
+        "INSERT INTO checks (id, at) VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = excluded.at"
+      )
+      .run(transaction.now)
     }
   }
 

@@ -42,7 +42,7 @@ extension EndToEnd {
         try await server.api.allAreAtRest()
 
         let checker = try await Checker(journal: load.journal.book, effects: nil, api: server.api, file: file)
-        #expect(checker.faults() == [])
+        #expect(checker.summary() == [])
         #expect(try await file.faults() == [])
         #expect(try await server.api.allTasks().allSatisfy { $0["retriesLeft"]?.int == 2 })
         #expect(try await file.attempts(ended: DatabaseFile.lost) == 0)

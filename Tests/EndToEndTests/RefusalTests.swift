@@ -114,7 +114,7 @@ extension EndToEnd {
         }
         try await server.api.allAreAtRest()
         let checker = try await Checker(journal: load.journal.book, effects: nil, api: server.api, file: file)
-        #expect(checker.faults() == [])
+        #expect(checker.summary() == [])
         #expect(try await file.faults() == [])
         #expect(try await server.stop() == .exited(0))
       }

@@ -165,10 +165,13 @@ import Testing
   @Test func `slow tasks are claimed one for each slot and no more`() throws {
     var options = SimulatedNode.Options()
     options.concurrency = 3
-    try EngineBench.run(options: options, handler: { _, _, clock in
-      try await clock.sleep(for: .seconds(30))
-      return .done
-    }) { bench, node in
+    try EngineBench.run(
+      options: options,
+      handler: { _, _, clock in
+        try await clock.sleep(for: .seconds(30))
+        return .done
+      }
+    ) { bench, node in
       for _ in 0..<10 { try await bench.submit(node) }
       for _ in 0..<60 {
         try await bench.clock.sleep(for: .seconds(1))

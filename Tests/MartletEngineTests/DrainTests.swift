@@ -28,11 +28,14 @@ import Testing
       var options = SimulatedNode.Options()
       options.concurrency = 2
       options.grace = .seconds(3)
-      let ids = try await bench.withNode(options: options, handler: { payload, _, clock in
-        // Quick at first, so that the worker claims ahead of its slots.
-        if payload.bytes != Array("1".utf8) { try await clock.sleep(for: .seconds(3600)) }
-        return .done
-      }) { node in
+      let ids = try await bench.withNode(
+        options: options,
+        handler: { payload, _, clock in
+          // Quick at first, so that the worker claims ahead of its slots.
+          if payload.bytes != Array("1".utf8) { try await clock.sleep(for: .seconds(3600)) }
+          return .done
+        }
+      ) { node in
         for _ in 0..<20 { try await bench.submit(node) { $0.payload = Array("1".utf8) } }
         try await bench.clock.sleep(for: .seconds(1))
         var ids: [TaskID] = []

@@ -40,7 +40,8 @@ final class EngineBench: Sendable {
   /// Runs `body` with a node whose handler is `handler`; the node is drained afterwards.
   static func run<Value: Sendable>(
     seed: UInt64 = 1, options: SimulatedNode.Options = .init(),
-    handler: @escaping @Sendable (RawJSON, AttemptContext, ProcessClock) async throws -> TaskResult = { _, _, _ in .done },
+    handler: @escaping @Sendable (RawJSON, AttemptContext, ProcessClock) async throws -> TaskResult = { _, _, _ in .done
+    },
     _ body: @escaping @Sendable (EngineBench, SimulatedNode) async throws -> Value
   ) throws -> Value {
     try simulate(seed: seed) { scheduler in
@@ -57,7 +58,8 @@ final class EngineBench: Sendable {
 
   func withNode<Value: Sendable>(
     process: Int = 1, options: SimulatedNode.Options = .init(),
-    handler: @escaping @Sendable (RawJSON, AttemptContext, ProcessClock) async throws -> TaskResult = { _, _, _ in .done },
+    handler: @escaping @Sendable (RawJSON, AttemptContext, ProcessClock) async throws -> TaskResult = { _, _, _ in .done
+    },
     _ body: @escaping @Sendable (SimulatedNode) async throws -> Value
   ) async throws -> Value {
     let node = try SimulatedNode(

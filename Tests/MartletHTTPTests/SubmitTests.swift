@@ -68,7 +68,8 @@ internal import Testing
       let object = try reply.object
       let names: Set = [
         "id", "type", "queue", "status", "reason", "priority", "payload", "delaySeconds", "runAt", "availableAt",
-        "expiresAt", "attempt", "maxAttempts", "retries", "retriesLeft", "backoff", "timeoutSeconds", "leaseSeconds", "createdAt", "updatedAt",
+        "expiresAt", "attempt", "maxAttempts", "retries", "retriesLeft", "backoff", "timeoutSeconds", "leaseSeconds",
+        "createdAt", "updatedAt",
         "startedAt", "finishedAt", "worker", "progress", "cancelRequested", "result", "resultTruncated", "lastError",
         "tags", "metadata", "replayOf", "dependencies", "onDependencyFailure", "idempotencyKey", "concurrencyKey",
         "notify", "graphId", "scheduleName",

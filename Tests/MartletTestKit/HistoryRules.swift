@@ -20,7 +20,8 @@ package enum HistoryRules {
     require(attempts.map(\.number) == Array(1..<(task.attempt + 1)), "the attempts are not numbered 1 to attempt")
     require(events.count { $0.type == .started } == task.attempt, "not every attempt has one event started")
     require(attempts.dropLast().allSatisfy { $0.outcome != nil }, "an attempt runs that is not the latest")
-    require((attempts.last.map { $0.outcome == nil } ?? false) == (task.status == .running), "RUNNING without an attempt")
+    require(
+      (attempts.last.map { $0.outcome == nil } ?? false) == (task.status == .running), "RUNNING without an attempt")
     require(attempts.allSatisfy { ($0.outcome == nil) == ($0.finishedAt == nil) }, "an end without a time or outcome")
     require(task.status.isFinal == (task.finishedAt != nil), "finishedAt is not set exactly when final")
     require([.dead, .cancelled].contains(task.status) == (task.reason != nil), "a reason is missing or should not be")

@@ -30,7 +30,8 @@ import Testing
     // A run in which these never happened has proved nothing.
     for name in [
       "crash", "pause", "poison", "steered", "overlap", "snoozed", "stale finish refused", "answer lost after commit",
-      "call delivered twice", "submit of unknown outcome", "rescued LOST", "rescued TIMED_OUT", "dead RETRIES_EXHAUSTED",
+      "call delivered twice", "submit of unknown outcome", "rescued LOST", "rescued TIMED_OUT",
+      "dead RETRIES_EXHAUSTED",
       "dead NON_RETRYABLE",
     ] {
       #expect(counters.all[name, default: 0] > 0, "\(name) never happened")

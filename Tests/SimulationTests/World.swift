@@ -86,7 +86,8 @@ final class World: Sendable {
     let judge = judge
     let store: any TaskStore = sabotage.map { SabotagedStore(self.store, $0) } ?? self.store
     let node = try SimulatedNode(
-      process: process, scheduler: scheduler, store: store, random: RandomSource(seed: random.next()), counters: counters,
+      process: process, scheduler: scheduler, store: store, random: RandomSource(seed: random.next()),
+      counters: counters,
       handlers: { identity in [ScriptedHandler(identity: identity, judge: judge)] })
     node.link.faults = plan.faults
     judge.add(node)
@@ -171,7 +172,9 @@ final class World: Sendable {
       task.backoff?.baseSeconds = 0.2
       task.priority = 1 + random.below(9)
       if index % 5 == 0 { task.delaySeconds = Double(random.below(10)) }
-      if index % 7 == 0 { task.expiresAt = Timestamp(milliseconds: 1_800_000_000_000 + Int64(random.below(60_000)) + 1) }
+      if index % 7 == 0 {
+        task.expiresAt = Timestamp(milliseconds: 1_800_000_000_000 + Int64(random.below(60_000)) + 1)
+      }
       guard let node = anyNode() else { continue }
       do throws(ServiceError) {
         let record = try await node.engine.service.submit([task])[0]

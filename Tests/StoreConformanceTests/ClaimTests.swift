@@ -176,7 +176,8 @@ import Testing
     try await store.onBench { bench in
       try await bench.submit(
         .stub(1, timeout: .seconds(60), lease: .seconds(59)), .stub(2, timeout: .seconds(60), lease: .seconds(60)),
-        .stub(3, timeout: .seconds(60), lease: .seconds(61)), .stub(4, timeout: .milliseconds(1), lease: .seconds(3600)))
+        .stub(3, timeout: .seconds(60), lease: .seconds(61)), .stub(4, timeout: .milliseconds(1), lease: .seconds(3600))
+      )
       let claimed = try await bench.claim(limit: 4)
       #expect(claimed.map(\.expiresIn) == [.seconds(59), .seconds(60), .seconds(60), .milliseconds(1)])
       #expect(claimed.map(\.expiresAt) == claimed.map { start + $0.expiresIn })

@@ -99,7 +99,8 @@ import Testing
   @Test(arguments: stores)
   func `the backoff grows with each retry of the budget`(store: StoreUnderTest) async throws {
     try await store.onBench { bench in
-      try await bench.submit(.stub(retries: 4, backoff: RetryPolicy(baseSeconds: 1, factor: 3, maxSeconds: 20, jitter: 0)))
+      try await bench.submit(
+        .stub(retries: 4, backoff: RetryPolicy(baseSeconds: 1, factor: 3, maxSeconds: 20, jitter: 0)))
       var delays: [Duration] = []
       for _ in 1...4 {
         try await bench.finish(try await bench.claimOne().lease, .failed)

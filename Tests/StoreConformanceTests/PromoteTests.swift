@@ -87,7 +87,8 @@ import Testing
         .stub(number, type: type, queue: queue, eligible: .after(.seconds(seconds)))
       }
       try await bench.submit(
-        later(1, "x", "a", 1), later(2, "x", "a", 1), later(3, "y", "a", 1), later(4, "x", "b", 1), later(5, "y", "b", 9),
+        later(1, "x", "a", 1), later(2, "x", "a", 1), later(3, "y", "a", 1), later(4, "x", "b", 1),
+        later(5, "y", "b", 9),
         .stub(6, type: "y", queue: "b"))
       bench.advance(.seconds(1))
       #expect(

@@ -123,7 +123,8 @@ import Testing
       { $0.before = .stub(25) },
     ]
     let hopeless: [@Sendable (inout TaskQuery) -> Void] = [
-      { $0.tag = "re" }, { $0.tag = "" }, { $0.worker = "" }, { $0.worker = "worker" }, { $0.metadata = ["color": "RED"] },
+      { $0.tag = "re" }, { $0.tag = "" }, { $0.worker = "" }, { $0.worker = "worker" },
+      { $0.metadata = ["color": "RED"] },
       { $0.metadata = ["Color": "red"] }, { $0.metadata = ["size": "red"] }, { $0.types = ["X"] }, { $0.queues = [""] },
       { $0.createdAfter = start + .seconds(3600) }, { $0.createdBefore = start }, { $0.before = .stub(1) },
     ]
@@ -143,7 +144,9 @@ import Testing
             other(&query)
             query.limit = limit
             let expected = all.filter(query.matches)
-            if index == second { #expect(!expected.isEmpty && expected.count < all.count, "filter \(index) is vacuous") }
+            if index == second {
+              #expect(!expected.isEmpty && expected.count < all.count, "filter \(index) is vacuous")
+            }
             #expect(try await bench.listAll(query) == expected, "filters \(index) and \(second)")
           }
         }

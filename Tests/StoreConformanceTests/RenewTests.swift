@@ -164,11 +164,13 @@ import Testing
       try await bench.steer(.cancel)
       bench.advance(.seconds(25))
       #expect(
-        try await bench.renew(claimed.lease) == .cancelRequested(expiresAt: start + .seconds(55), expiresIn: .seconds(30)))
+        try await bench.renew(claimed.lease)
+          == .cancelRequested(expiresAt: start + .seconds(55), expiresIn: .seconds(30)))
       bench.advance(.seconds(25))
       #expect(try await bench.rescue().rescued == [])
       #expect(
-        try await bench.renew(claimed.lease) == .cancelRequested(expiresAt: start + .seconds(80), expiresIn: .seconds(30)))
+        try await bench.renew(claimed.lease)
+          == .cancelRequested(expiresAt: start + .seconds(80), expiresIn: .seconds(30)))
     }
   }
 

@@ -51,7 +51,8 @@ import Testing
   func `an attempt past its timeout is TIMED_OUT, one short of it LOST`(store: StoreUnderTest) async throws {
     try await store.onBench { bench in
       try await bench.submit(
-        .stub(1, timeout: .seconds(20), lease: .seconds(30)), .stub(2, timeout: .milliseconds(20_001), lease: .seconds(20)))
+        .stub(1, timeout: .seconds(20), lease: .seconds(30)),
+        .stub(2, timeout: .milliseconds(20_001), lease: .seconds(20)))
       _ = try await bench.claim(limit: 2)
       bench.advance(.seconds(20))
       let rescued = try await bench.rescue().rescued
@@ -92,7 +93,8 @@ import Testing
       let task = try await bench.record()
       #expect(task.reason == .retriesExhausted)
       #expect(task.finishedAt == bench.now + .seconds(-1))
-      #expect(try await bench.events().last == event(13, .dead, bench.now + .seconds(-1), by: "rescuer", "RETRIES_EXHAUSTED"))
+      #expect(
+        try await bench.events().last == event(13, .dead, bench.now + .seconds(-1), by: "rescuer", "RETRIES_EXHAUSTED"))
     }
   }
 
@@ -106,7 +108,8 @@ import Testing
       #expect(try await bench.record().reason == .requested)
       #expect(
         try await bench.events().suffix(2) == [
-          event(5, .failed, bench.now, by: "rescuer", "LOST"), event(6, .cancelled, bench.now, by: "rescuer", "REQUESTED"),
+          event(5, .failed, bench.now, by: "rescuer", "LOST"),
+          event(6, .cancelled, bench.now, by: "rescuer", "REQUESTED"),
         ])
     }
   }

@@ -8,7 +8,8 @@ import Testing
 @Suite struct RoundTripTests {
   static let payloads: [String] = [
     "null", "0", "\"\"", "{}", "[]", "  {\"b\" : 1,\n\t\"a\":2 , \"a\":3}\r\n", #"{"nul":"\u0000","lone":"\ud800"}"#,
-    #"{"big":123456789012345678901234567890.000,"exp":1E+400,"neg":-0.0}"#, "\"é and e\u{301}, 👩‍👩‍👧‍👦, \u{FFFF}, \u{10FFFF}\"",
+    #"{"big":123456789012345678901234567890.000,"exp":1E+400,"neg":-0.0}"#,
+    "\"é and e\u{301}, 👩‍👩‍👧‍👦, \u{FFFF}, \u{10FFFF}\"",
     "\"'; DROP TABLE tasks; -- \\\\ %s %00 ?1 $1\"", "\"\u{7F}\u{2028}\u{FEFF}\"",
     "\"" + String(repeating: "x", count: 300_000) + "\"",
   ]
@@ -16,7 +17,8 @@ import Testing
   /// Texts as handlers and clients may send them, with everything that a careless column, quote or C string would spoil.
   static let texts: [String] = [
     "", " ", "plain", "a\u{0}b", "\u{0}", "é", "e\u{301}", "👩‍👩‍👧‍👦", "line\nline\r\n\ttab", "\"quotes\" 'and' `more`",
-    "back\\slash \\u0000 \\n", "%s %d ?1 :name $1 @x", "\u{FFFD}\u{FFFF}\u{10FFFF}", "[\"a\"]", "{}", "null", "NULL", "1", "1.0",
+    "back\\slash \\u0000 \\n", "%s %d ?1 :name $1 @x", "\u{FFFD}\u{FFFF}\u{10FFFF}", "[\"a\"]", "{}", "null", "NULL",
+    "1", "1.0",
     String(repeating: "long ", count: 5000),
   ]
 
@@ -53,7 +55,8 @@ import Testing
     try await store.onBench { bench in
       let texts = Self.texts.filter { $0 != "e\u{301}" }  // equal to é as a name in a Swift dictionary
       let metadata = Dictionary(uniqueKeysWithValues: zip(texts, texts.reversed()))
-      try await bench.submit(.stub(1, tags: Self.texts, metadata: metadata), .stub(2, tags: [], metadata: ["empty": ""]))
+      try await bench.submit(
+        .stub(1, tags: Self.texts, metadata: metadata), .stub(2, tags: [], metadata: ["empty": ""]))
       let claimed = try await bench.claim(limit: 2)
       for (tags, found) in [
         (try await bench.record().tags, try await bench.record().metadata), (claimed[0].tags, claimed[0].metadata),
@@ -129,7 +132,8 @@ import Testing
         [
           RetryPolicy(strategy: strategy, baseSeconds: 0.1, factor: 1.0 / 3, maxSeconds: 3600.000_001, jitter: 0.2),
           RetryPolicy(strategy: strategy, baseSeconds: 0, factor: 1, maxSeconds: 0, jitter: 0),
-          RetryPolicy(strategy: strategy, baseSeconds: .leastNonzeroMagnitude, factor: 1000, maxSeconds: 3_155_760_000, jitter: 1),
+          RetryPolicy(
+            strategy: strategy, baseSeconds: .leastNonzeroMagnitude, factor: 1000, maxSeconds: 3_155_760_000, jitter: 1),
         ]
       }
       for (number, policy) in policies.enumerated() {
@@ -154,7 +158,8 @@ import Testing
     try await store.onBench { bench in
       let tokens: [Int64] = [.min, -1, 0, 1, .max]
       let ids = [
-        TaskID(high: 0, low: 0), TaskID(high: .max, low: .max), TaskID(high: 1 << 63, low: 1), TaskID(high: 1, low: 1 << 63),
+        TaskID(high: 0, low: 0), TaskID(high: .max, low: .max), TaskID(high: 1 << 63, low: 1),
+        TaskID(high: 1, low: 1 << 63),
         TaskID(high: 0x0019_2E4F_0000_7000, low: 0x8000_0000_0000_00FF),
       ]
       for (token, id) in zip(tokens, ids) {

@@ -33,7 +33,9 @@ extension StoreBench {
       throw BenchError.nothingToClaim
     }
     advance(tasks[0].lease)
-    guard try await rescue().rescued.map(\.outcome) == tasks.map({ _ in .lost }) else { throw BenchError.nothingToClaim }
+    guard try await rescue().rescued.map(\.outcome) == tasks.map({ _ in .lost }) else {
+      throw BenchError.nothingToClaim
+    }
     advance(.seconds(1))
     guard try await promote().promoted == tasks.count else { throw BenchError.nothingToClaim }
   }

@@ -70,7 +70,8 @@ import Testing
           runAt: start + .seconds(60), retries: 0,
           backoff: RetryPolicy(strategy: .linear, baseSeconds: 2.5, factor: 3, maxSeconds: 77, jitter: 0.25),
           timeout: .milliseconds(1), lease: .seconds(3600), expiresAt: start + .seconds(90), tags: ["b", "a", "b"],
-          metadata: ["order": "42", "empty": ""], traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+          metadata: ["order": "42", "empty": ""],
+          traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
           replayOf: .stub(1)),
       ]
       let verdicts = try await bench.store.submit([Submission(tasks)])

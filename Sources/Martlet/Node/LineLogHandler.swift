@@ -11,7 +11,8 @@ package struct LineLogHandler: LogHandler {
   private let write: @Sendable ([UInt8]) -> Void
 
   package init(
-    format: Settings.LogFormat, write: @escaping @Sendable ([UInt8]) -> Void = { FileHandle.standardError.write(Data($0)) }
+    format: Settings.LogFormat,
+    write: @escaping @Sendable ([UInt8]) -> Void = { FileHandle.standardError.write(Data($0)) }
   ) {
     self.format = format
     self.write = write

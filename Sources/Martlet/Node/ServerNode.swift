@@ -123,7 +123,8 @@ struct ServerNode: Service {
     engine.host = ProcessInfo.processInfo.hostName
     if settings.server.roles.contains(.worker) {
       engine.worker = Worker.Settings(
-        id: "\(engine.host)-\(ProcessInfo.processInfo.processIdentifier)-\(String(UInt16.random(in: .min ... .max), radix: 36))",
+        id:
+          "\(engine.host)-\(ProcessInfo.processInfo.processIdentifier)-\(String(UInt16.random(in: .min ... .max), radix: 36))",
         queues: settings.workers.queues, concurrency: settings.workers.concurrency,
         grace: .seconds(settings.workers.shutdownGraceSeconds))
     }

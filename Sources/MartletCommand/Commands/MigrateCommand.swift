@@ -48,7 +48,8 @@ struct MigrateCommand: AsyncParsableCommand {
   static func ensureMigrated(_ settings: Settings) async throws {
     let pending = try await schema(settings.database).pending
     guard pending.isEmpty else {
-      throw CommandFailure(.failed, "the schema is not up to date (\(pending.joined(separator: ", "))): martlet migrate up")
+      throw CommandFailure(
+        .failed, "the schema is not up to date (\(pending.joined(separator: ", "))): martlet migrate up")
     }
   }
 

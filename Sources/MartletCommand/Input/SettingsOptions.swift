@@ -6,15 +6,19 @@ internal import Foundation
 internal import Martlet
 
 struct SettingsOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("The configuration file (default: martlet.yaml here, if there is one).", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("The configuration file (default: martlet.yaml here, if there is one).", valueName: "file"))
   var config: String?
   @Option(help: ArgumentHelp("The address to listen on (default: 127.0.0.1).", valueName: "address"))
   var host: String?
   @Option(help: ArgumentHelp("The port to listen on; 0 takes a free one (default: 8080).", valueName: "port"))
   var port: String?
-  @Option(help: ArgumentHelp("The database: sqlite:PATH or sqlite::memory: (default: sqlite:martlet.db).", valueName: "url"))
+  @Option(
+    help: ArgumentHelp("The database: sqlite:PATH or sqlite::memory: (default: sqlite:martlet.db).", valueName: "url"))
   var database: String?
-  @Option(help: ArgumentHelp("What this node does: a list of api, scheduler, worker, notifier (default: all).", valueName: "list"))
+  @Option(
+    help: ArgumentHelp(
+      "What this node does: a list of api, scheduler, worker, notifier (default: all).", valueName: "list"))
   var roles: String?
   @Option(help: ArgumentHelp("strict (fsync at every commit) or relaxed (default: strict).", valueName: "mode"))
   var durability: String?

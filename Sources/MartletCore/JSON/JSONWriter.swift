@@ -17,7 +17,9 @@ package struct JSONWriter {
     nest("[", "]", body)
   }
 
-  package mutating func array<Element>(of elements: some Sequence<Element>, _ write: (inout JSONWriter, Element) -> Void) {
+  package mutating func array<Element>(
+    of elements: some Sequence<Element>, _ write: (inout JSONWriter, Element) -> Void
+  ) {
     array { writer in
       for element in elements { write(&writer, element) }
     }
@@ -120,21 +122,32 @@ package struct JSONWriter {
 
   private mutating func quoted(_ text: String) {
     bytes.append(UInt8(ascii: "\""))
-    for byte in text.utf8 {
-      switch byte {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-        bytes.append(UInt8(ascii: "\\"))
-        bytes.append(byte)
-      case UInt8(ascii: "\n"): bytes.append(contentsOf: "\\n".utf8)
-      case UInt8(ascii: "\r"): bytes.append(contentsOf: "\\r".utf8)
-      case UInt8(ascii: "\t"): bytes.append(contentsOf: "\\t".utf8)
-      case 0..<0x20:
-        bytes.append(contentsOf: "\\u00".utf8)
-        bytes.append(TaskID.hexDigit(byte >> 4))
-        bytes.append(TaskID.hexDigit(byte & 15))
-      default: bytes.append(byte)
+    var text = text
+    text.withUTF8 { buffer in
+      var clean = 0  // where the run of bytes begins that can be copied as they are
+      for index in buffer.indices {
+        let byte = buffer[index]
+        guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
+        bytes.append(contentsOf: buffer[clean..<index])
+        escape(byte)
+        clean = index + 1
       }
+      bytes.append(contentsOf: buffer[clean...])
     }
     bytes.append(UInt8(ascii: "\""))
+  }
+
+  private mutating func escape(_ byte: UInt8) {
+    bytes.append(UInt8(ascii: "\\"))
+    switch byte {
+    case UInt8(ascii: "\n"): bytes.append(UInt8(ascii: "n"))
+    case UInt8(ascii: "\r"): bytes.append(UInt8(ascii: "r"))
+    case UInt8(ascii: "\t"): bytes.append(UInt8(ascii: "t"))
+    case 0..<0x20:
+      bytes.append(contentsOf: "u00".utf8)
+      bytes.append(TaskID.hexDigit(byte >> 4))
+      bytes.append(TaskID.hexDigit(byte & 15))
+    default: bytes.append(byte)
+    }
   }
 }

@@ -52,7 +52,8 @@ package struct RegisteredHandler: Sendable {
     }
   }
 
-  private static func decode<Payload: Decodable>(_ bytes: [UInt8], as type: Payload.Type) -> Result<Payload, BadPayload> {
+  private static func decode<Payload: Decodable>(_ bytes: [UInt8], as type: Payload.Type) -> Result<Payload, BadPayload>
+  {
     if let raw = RawJSON(bytes: bytes) as? Payload { return .success(raw) }
     do {
       return .success(try JSONDecoder().decode(type, from: Data(bytes)))

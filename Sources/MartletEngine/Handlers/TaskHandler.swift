@@ -95,7 +95,8 @@ public struct RawJSON: Codable, Sendable, Hashable {
   /// Only `HandlerRegistry` makes these from payloads, without a decoder.
   public init(from decoder: any Decoder) throws {
     throw DecodingError.dataCorrupted(
-      .init(codingPath: decoder.codingPath, debugDescription: "RawJSON stands for a whole payload, not for a part of one"))
+      .init(
+        codingPath: decoder.codingPath, debugDescription: "RawJSON stands for a whole payload, not for a part of one"))
   }
 
   public func encode(to encoder: any Encoder) throws {

@@ -23,6 +23,12 @@ struct Checker: Sendable {
     journal.faults + lostOrUnfinished() + strangers() + disagreements() + wrongEffects()
   }
 
+  /// The same for people: a few of them, and how many there are.
+  func summary() -> [String] {
+    let faults = faults()
+    return faults.count <= 5 ? faults : faults.prefix(5) + ["and \(faults.count - 5) more"]
+  }
+
   private func lostOrUnfinished() -> [String] {
     let found = Dictionary(stored.map { ($0.id, $0) }) { $1 }
     return journal.acknowledged.keys.compactMap { id in

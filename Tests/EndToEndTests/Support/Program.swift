@@ -35,7 +35,8 @@ final class Program: Sendable {
     process = Process()
     process.executableURL = executable
     process.arguments = arguments
-    process.environment = inherited.merging(environment) { $1 }
+    // A crash shall end the process at once: Swift's backtracer would keep it.
+    process.environment = inherited.merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }.merging(environment) { $1 }
     process.currentDirectoryURL = folder
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = try FileHandle(forWritingTo: outputFile)
