@@ -29,7 +29,7 @@ build: ## build the program for release: .build/release/martlet
 .PHONY: install
 install: build ## copy the program to PREFIX/bin (/usr/local/bin)
 	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install -m 755 $(martlet) "$(DESTDIR)$(PREFIX)/bin/martlet"
+	install -s -m 755 $(martlet) "$(DESTDIR)$(PREFIX)/bin/martlet"
 
 .PHONY: test
 test: ## run all tests; ARGS="--filter CrashTests"

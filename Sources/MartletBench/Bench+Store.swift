@@ -1,13 +1,16 @@
 // Scenarios inside one process: submit, bulk, drain (with the limit of the same tables) and pickup.
 
+internal import Foundation
 internal import MartletCore
 internal import MartletEngine
 internal import MartletSQLite
 internal import Synchronization
 
 extension Bench {
-  /// Durable single submits by 1, 8 and 64 callers.
+  /// Durable single submits by 1, 8 and 64 callers, and the limit of one caller: how often this disk can say that it has
+  /// written 4 KiB.
   func submit(_ results: inout Results) async throws {
+    results.add(.submit, "limit of 1 caller: fsyncs", try fsyncsPerSecond(), "1/s")
     for callers in [1, 8, 64] {
       let perSecond: Double = try await withStore { store in
         try await withEngine(store, handlers: []) { engine in
@@ -81,6 +84,26 @@ extension Bench {
   }
 
   // MARK: Helpers
+
+  private func fsyncsPerSecond() throws -> Double {
+    let path = options.directory + "/bench-fsync"
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw StoreError.unusable("\(path): \(String(cString: strerror(errno)))") }
+    defer {
+      close(descriptor)
+      unlink(path)
+    }
+    let page = [UInt8](repeating: 1, count: 4096)
+    let start = ContinuousClock.now
+    var count = 0
+    while elapsed(since: start) < min(options.seconds, 1) {
+      guard pwrite(descriptor, page, page.count, Int(count) * page.count) == page.count, fsync(descriptor) == 0 else {
+        throw StoreError.unusable("\(path): \(String(cString: strerror(errno)))")
+      }
+      count += 1
+    }
+    return Double(count) / elapsed(since: start)
+  }
 
   /// Calls per second of `callers` that call again and again; `call` says how many it did.
   func rate(callers: Int, _ call: @escaping @Sendable () async throws -> Int) async throws -> Double {

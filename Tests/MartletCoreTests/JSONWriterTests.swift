@@ -13,7 +13,8 @@ private func written(_ body: (inout JSONWriter) -> Void) -> String {
 private let hostileTexts =
   (0...0x20).map { "a\(Unicode.Scalar(UInt8($0)))b" } + [
     "", "\"", "\\", "\\\"", "\"\"", "\\n", "/", "</script>", "\u{7F}", "\u{80}", "\u{85}", "é", "e\u{301}", "\r\n",
-    "\u{2028}\u{2029}", "\u{FEFF}", "\u{FFFD}", "\u{FFFF}", "😀", "👩‍👩‍👧‍👦", "\u{10FFFF}", "\u{202E}", "null", "{}", "\\u0041",
+    "\u{2028}\u{2029}", "a\u{FEFF}", "\u{FFFD}", "\u{FFFF}", "😀", "👩\u{200D}👧", "\u{10FFFF}", "\u{202E}", "null", "{}",
+    "\\u0041",
     "\0", "\0\0\"\\\0", String(repeating: "\"", count: 1000), String(repeating: "é\n", count: 1000),
   ]
 
@@ -147,8 +148,8 @@ private let hostileTexts =
     for value in values where value.isFinite {
       let text = written { $0.double(value) }
       #expect(try JSONScanner.scan(Array(text.utf8)).double == value, "\(text)")
-      let number = try JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed) as? Double
-      if abs(value) < 1e300, abs(value) > 1e-300 { #expect(number == value, "\(text)") }
+      // Foundation's JSONSerialization is wrong in the last digit; its decoder is not.
+      #expect(try JSONDecoder().decode(Double.self, from: Data(text.utf8)) == value, "\(text)")
     }
   }
 }

@@ -147,8 +147,8 @@ private struct RandomHistory {
 
   private mutating func lease() -> LeaseID? {
     // Mostly one of the latest, sometimes an old one, sometimes one that never was.
-    guard var lease = below(3) == 0 ? leases.randomElement(using: &random) : leases.suffix(4).randomElement(using: &random)
-    else { return nil }
+    let candidates = below(3) == 0 ? leases[...] : leases.suffix(4)
+    guard var lease = candidates.randomElement(using: &random) else { return nil }
     switch below(12) {
     case 0: lease.token += 1
     case 1: lease.attempt += 1
