@@ -90,6 +90,7 @@ public struct StartedNode: Sendable {
   /// - Returns: their ids, in order.
   /// - Throws: `ValidationFailure` with every problem at once, or `SubmissionFailure`.
   public func submit(_ tasks: [NewTask]) async throws -> [TaskID] {
+    try checkPayloads(tasks)
     do throws(ServiceError) {
       return try await service.submit(tasks).map(\.id)
     } catch {
@@ -99,6 +100,19 @@ public struct StartedNode: Sendable {
       case .notFound, .invalidState: throw SubmissionFailure(.unavailable("\(error)"), tasks: [])
       }
     }
+  }
+
+  private func checkPayloads(_ tasks: [NewTask]) throws(ValidationFailure) {
+    let problems = tasks.enumerated().compactMap { index, task -> ValidationProblem? in
+      do {
+        _ = try JSONScanner.scan(task.payload)
+        return nil
+      } catch {
+        return ValidationProblem(
+          pointer: tasks.count == 1 ? "/payload" : "/tasks/\(index)/payload", detail: "is no JSON value")
+      }
+    }
+    guard problems.isEmpty else { throw ValidationFailure(problems) }
   }
 
   /// The address, the database and three lines to paste, on standard output.

@@ -169,13 +169,13 @@ extension NewTask {
       id: id, type: type, queue: queue ?? "default", payload: payload, priority: priority ?? 5,
       eligible: eligible, runAt: runAt, retries: retries ?? defaults.retries,
       backoff: backoff?.filled(from: defaults.backoff) ?? defaults.backoff,
-      timeout: timeoutSeconds.map { .milliseconds(Int64(($0 * 1000).rounded(.up))) } ?? defaults.timeout,
-      lease: leaseSeconds.map { .milliseconds(Int64(($0 * 1000).rounded(.up))) } ?? defaults.lease,
+      timeout: timeoutSeconds.map { .wire(seconds: $0) } ?? defaults.timeout,
+      lease: leaseSeconds.map { .wire(seconds: $0) } ?? defaults.lease,
       expiresAt: expiresAt, tags: tags, metadata: metadata, traceparent: traceparent, replayOf: nil)
   }
 
   private var eligible: When {
-    if let delaySeconds { return .after(.milliseconds(Int64((delaySeconds * 1000).rounded(.up)))) }
+    if let delaySeconds { return .after(.wire(seconds: delaySeconds)) }
     if let time = availableAt ?? runAt { return .at(time) }
     return .now
   }
@@ -264,7 +264,8 @@ package struct Problems {
 
   /// Length in characters; control characters are refused.
   package mutating func checkText(_ text: String, lengths: ClosedRange<Int>, at pointer: String) {
-    if !lengths.contains(text.count) {
+    // One character can be any number of bytes: a letter under a mountain of accents.
+    if !lengths.contains(text.count) || text.utf8.count > 4 * lengths.upperBound {
       add(pointer, "must be \(lengths.lowerBound) to \(lengths.upperBound) characters long")
     } else if text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
       add(pointer, "must not contain control characters")

@@ -43,7 +43,7 @@ public struct RetryPolicy: Sendable, Hashable, Codable {
       case .fixed: baseSeconds
       }
     let capped = raw.isFinite ? min(max(0, raw), maxSeconds) : maxSeconds  // 0 · ∞ is not a number
-    let seconds = capped * (1 - jitter * randomness)
-    return .milliseconds(Int64((seconds * 1000).rounded()))
+    let milliseconds = (capped * (1 - jitter * randomness) * 1000).rounded()
+    return .milliseconds(Int64(min(milliseconds, (maxSeconds * 1000).rounded(.down))))
   }
 }

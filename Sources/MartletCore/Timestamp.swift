@@ -43,7 +43,7 @@ package enum When: Hashable, Sendable {
     switch self {
     case .now: now
     case .after(let duration): duration > .zero ? min(now + duration, .latest) : now
-    case .at(let time): max(time, now)
+    case .at(let time): max(min(time, .latest), now)
     }
   }
 }
@@ -57,6 +57,14 @@ extension Duration {
     let (sum, overflowed) = product.addingReportingOverflow(attoseconds / 1_000_000_000_000_000)
     guard !overflowed else { return seconds < 0 ? .min : .max }
     return sum
+  }
+
+  /// Whole milliseconds for seconds as a client writes them. What binary fractions add to a decimal is taken off; what is
+  /// really between two milliseconds is rounded up, so that nothing begins too early.
+  package static func wire(seconds: Double) -> Duration {
+    let exact = seconds * 1000
+    let nearest = exact.rounded()
+    return .milliseconds(Int64(abs(exact - nearest) < 0.001 ? nearest : exact.rounded(.up)))
   }
 
   package var secondsAsDouble: Double {

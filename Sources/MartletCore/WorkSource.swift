@@ -20,6 +20,7 @@ package struct LeaseID: Sendable, Hashable, LosslessStringConvertible {
       parts[2].utf8.count == 16, let token = UInt64(parts[2], radix: 16)
     else { return nil }
     self.init(task: task, attempt: attempt, token: Int64(bitPattern: token))
+    guard description == text else { return nil }  // one lease, one text
   }
 
   package var description: String {

@@ -23,7 +23,8 @@ private struct Reading {
 @Suite struct JSONFieldsTests {
   @Test func `known fields of the right kind are read without a problem`() throws {
     var reading = try Reading(
-      #"{"s":"x","t":true,"i":5.0,"d":1.5,"w":"2026-02-01T10:00:00Z","l":["p","q"],"m":{"k":"v","":""},"c":"dark-blue"}"#,
+      #"{"s":"x","t":true,"i":5.0,"d":1.5,"#
+        + #""w":"2026-02-01T10:00:00Z","l":["p","q"],"m":{"k":"v","":""},"c":"dark-blue"}"#,
       known: ["s", "t", "i", "d", "w", "l", "m", "c"])
     let fields = reading.fields
     #expect(fields.string("s", &reading.problems) == "x")

@@ -1,5 +1,5 @@
-// Reading checked JSON: members and elements in order, strings without their escapes, numbers to the last digit, and the
-// bytes exactly as they came.
+// Reading checked JSON: members and elements in order, strings without their escapes, numbers to the last digit, and
+// the bytes exactly as they came.
 
 import Foundation
 import MartletCore

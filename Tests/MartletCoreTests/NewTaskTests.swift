@@ -1,5 +1,5 @@
-// What a submission may say: every limit at both of its edges, every fault at its own pointer and all of them at once, and
-// what an accepted one becomes.
+// What a submission may say: every limit at both of its edges, every fault at its own pointer and all of them at
+// once, and what an accepted one becomes.
 
 import MartletCore
 import Testing

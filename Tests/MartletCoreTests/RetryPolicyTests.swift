@@ -1,4 +1,5 @@
-// How long retries wait: the shape of each strategy, its bounds, and that no setting can make a wait endless or negative.
+// How long retries wait: the shape of each strategy, its bounds, and that no setting can make a wait endless or
+// negative.
 
 import MartletCore
 import Testing

@@ -1,4 +1,5 @@
-// Points in time: RFC 3339 in and out over its whole range, what is no time at all, and arithmetic that never overflows.
+// Points in time: RFC 3339 in and out over its whole range, what is no time at all, and arithmetic that never
+// overflows.
 
 import Foundation
 import MartletCore
@@ -76,7 +77,7 @@ import Testing
     #expect(Timestamp(date + "T00:00:00Z") == nil)
   }
 
-  @Test(arguments: ["2024-02-29", "2000-02-29", "0000-02-29", "2026-01-31", "2026-12-31"])
+  @Test(arguments: ["2024-02-29", "2000-02-29", "2400-02-29", "1600-02-29", "0000-02-29", "2026-01-31", "2026-12-31"])
   func `the last day of a month is one`(date: String) {
     #expect(Timestamp(date + "T00:00:00Z")?.description == date + "T00:00:00.000Z")
   }

@@ -1,5 +1,5 @@
-// The state machine's decisions against a table of their own: every way an attempt can end, in every situation that matters,
-// and every command from outside in every state.
+// The state machine's decisions against a table of their own: every way an attempt can end, in every situation that
+// matters, and every command from outside in every state.
 
 import MartletCore
 import Testing

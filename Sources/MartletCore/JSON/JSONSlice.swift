@@ -38,10 +38,19 @@ package struct JSONSlice: Sendable {
     kind == .number ? Double(String(decoding: text[range], as: UTF8.self)) : nil
   }
 
-  /// A number without a fraction that fits; `5.0` and `5e0` count.
+  /// A number without a fraction that fits; `5.0` counts, and so does `5e0` where a double holds it exactly.
   package var int: Int? {
     guard kind == .number else { return nil }
-    return Int(String(decoding: text[range], as: UTF8.self)) ?? double.flatMap { Int(exactly: $0) }
+    let number = String(decoding: text[range], as: UTF8.self)
+    if let whole = Int(number) { return whole }
+    let parts = number.split(separator: ".", omittingEmptySubsequences: false)
+    if parts.count == 2, parts[1].allSatisfy({ $0 == "0" }) { return Int(parts[0]) }
+    let exponent = number.lowercased().split(separator: "e")
+    // Fifteen digits are the most that every double tells apart.
+    guard exponent.count == 2, exponent[0].count <= 15, let value = double, abs(value) < 0x1p53,
+      value != 0 || exponent[0].allSatisfy({ "-0.".contains($0) })
+    else { return nil }
+    return Int(exactly: value)
   }
 
   package var string: String? {
