@@ -15,10 +15,11 @@ import Testing
     #expect(Duration.wire(seconds: 2.0075) == .milliseconds(2008))
   }
 
-  @Test(arguments: [
-    ("-9223372036854775809", nil), ("9007199254740993.0", 9_007_199_254_740_993), ("0.99999999999999999999", nil),
-    ("1e-400", nil), ("9223372036854775807.0", Int.max), ("0e9", 0), ("1.5", nil),
-  ] as [(String, Int?)])
+  @Test(
+    arguments: [
+      ("-9223372036854775809", nil), ("9007199254740993.0", 9_007_199_254_740_993), ("0.99999999999999999999", nil),
+      ("1e-400", nil), ("9223372036854775807.0", Int.max), ("0e9", 0), ("1.5", nil),
+    ] as [(String, Int?)])
   func `a number is read as the integer that it is, or not at all`(_ text: String, _ expected: Int?) throws {
     #expect(try JSONScanner.scan(Array(text.utf8)).int == expected)
   }
