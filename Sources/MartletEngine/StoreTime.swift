@@ -28,3 +28,14 @@ final class StoreTime: Sendable {
     return Timestamp(milliseconds: clock.now.nanoseconds / 1_000_000 + (offset.withLock(\.self) ?? 0))
   }
 }
+
+extension PeriodicService {
+  /// Keeps the estimate of the store's time.
+  static func storeTime(_ engine: EngineParts) -> PeriodicService {
+    PeriodicService("store-time", clock: engine.clock, random: engine.random, logger: engine.logger) {
+      () throws(StoreError) in
+      try await engine.storeTime.refresh()
+      return .seconds(10)
+    }
+  }
+}
