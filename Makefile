@@ -7,11 +7,13 @@ ARGS ?=
 # With Swift's runtime inside, the program runs where no Swift is. Apple's systems have it.
 static := $(if $(filter Linux,$(shell uname)),--static-swift-stdlib)
 martlet := .build/release/martlet
+with_databases := ^(StoreConformanceTests|MartletPostgresTests)\.
+end_to_end := ^EndToEndTests\.
 shell_scripts := $(wildcard scripts/*) .ci/run
 
 .PHONY: help
 help: ## list what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
 run: build ## build the server and run it; ARGS="--port 9000"
@@ -35,7 +37,22 @@ install: build ## copy the program to PREFIX/bin (/usr/local/bin)
 test: ## run all tests; ARGS="--filter CrashTests"
 	@scripts/setup --test
 	swift build --build-tests
+ifeq ($(ARGS),)
+	@# In turns: databases at full load would keep the tests of deadlines waiting.
+	status=0; \
+	swift test --skip-build --disable-xctest --skip '$(with_databases)|$(end_to_end)' || status=1; \
+	swift test --skip-build --disable-xctest --filter '$(with_databases)' || status=1; \
+	swift test --skip-build --disable-xctest --filter '$(end_to_end)' || status=1; \
+	exit $$status
+else
 	swift test --skip-build --disable-xctest $(ARGS)
+endif
+
+.PHONY: chaos
+chaos: ## kill, freeze and cut off a fleet of nodes for ten minutes; MARTLET_CHAOS_SECONDS, MARTLET_CHAOS_SEED
+	@scripts/setup --test
+	swift build --build-tests
+	MARTLET_CHAOS_SECONDS="$${MARTLET_CHAOS_SECONDS:-600}" swift test --skip-build --disable-xctest --filter FleetTests $(ARGS)
 
 .PHONY: lint
 lint: ## check format, scripts and links
@@ -49,7 +66,12 @@ format: ## bring Swift code into its format
 	swift format --in-place --recursive Sources Tests Examples Package.swift
 
 .PHONY: bench
-bench: build ## measure this machine; ARGS="--scenario submit --rounds 3"
+bench: build ## measure PostgreSQL beside peers and limits; ARGS="--rounds 1 --quick"
+	@scripts/setup --bench
+	Benchmarks/run $(ARGS)
+
+.PHONY: bench-embedded
+bench-embedded: build ## measure SQLite; ARGS="--scenario submit --rounds 3"
 	$(martlet) bench $(ARGS)
 
 .PHONY: clean

@@ -54,6 +54,12 @@ let package = Package(
       ],
       resources: [.embedInCode("Migrations")],
       swiftSettings: settings),
+    .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"]), .brew(["libpq"])]),
+    .target(
+      name: "MartletPostgres",
+      dependencies: ["MartletCore", "CPostgres"],
+      resources: [.embedInCode("Migrations")],
+      swiftSettings: settings),
     .target(
       name: "MartletHTTP",
       dependencies: [
@@ -82,7 +88,7 @@ let package = Package(
     .target(
       name: "Martlet",
       dependencies: [
-        "MartletCore", "MartletEngine", "MartletHTTP", "MartletSQLite",
+        "MartletCore", "MartletEngine", "MartletHTTP", "MartletPostgres", "MartletSQLite",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
@@ -97,7 +103,7 @@ let package = Package(
     .target(
       name: "MartletBench",
       dependencies: [
-        "MartletCore", "MartletEngine", "MartletHTTP", "MartletSQLite",
+        "MartletCore", "MartletEngine", "MartletHTTP", "MartletPostgres", "MartletSQLite",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -138,9 +144,14 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       swiftSettings: settings),
+    .target(name: "PostgresServer", path: "Tests/PostgresServer", swiftSettings: settings),
+    .testTarget(
+      name: "MartletPostgresTests",
+      dependencies: ["MartletCore", "MartletPostgres", "MartletTestKit", "PostgresServer"],
+      swiftSettings: settings),
     .testTarget(
       name: "StoreConformanceTests",
-      dependencies: ["MartletCore", "MartletSQLite", "MartletTestKit"],
+      dependencies: ["MartletCore", "MartletPostgres", "MartletSQLite", "MartletTestKit", "PostgresServer"],
       swiftSettings: settings),
     .testTarget(name: "MartletCoreTests", dependencies: ["MartletCore"], swiftSettings: settings),
     .testTarget(
@@ -199,7 +210,7 @@ let package = Package(
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "MartletCore", "ScriptedServer",
+        "MartletCore", "PostgresServer", "ScriptedServer",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -76,13 +76,15 @@ public struct SubmissionFailure: Error, Sendable, CustomStringConvertible {
 public struct StartedNode: Sendable {
   /// `http://127.0.0.1:8080`; nil without the role `api`.
   public let address: String?
-  /// The absolute path of the database, or `:memory:`.
+  /// The absolute path of the database, `:memory:`, or its URL without the password, and the schema.
   public let database: String
+  private let roles: Set<Settings.Role>
   private let service: TaskService
 
-  init(address: String?, database: String, service: TaskService) {
+  init(address: String?, database: String, roles: Set<Settings.Role>, service: TaskService) {
     self.address = address
     self.database = database
+    self.roles = roles
     self.service = service
   }
 
@@ -115,7 +117,7 @@ public struct StartedNode: Sendable {
     guard problems.isEmpty else { throw ValidationFailure(problems) }
   }
 
-  /// The address, the database and three lines to paste, on standard output.
+  /// The address, the database, the roles where some are missing, and three lines to paste, on standard output.
   public func printBanner() {
     FileHandle.standardOutput.write(Data((banner + "\n").utf8))  // unbuffered: whoever waits for it reads a pipe
   }
@@ -124,6 +126,10 @@ public struct StartedNode: Sendable {
     var lines = ["martlet \(Version.current)"]
     if let address { lines.append("  address   \(address)") }
     lines.append("  database  \(database)")
+    if roles.count < Settings.Role.allCases.count {
+      lines.append(
+        "  roles     \(Settings.Role.allCases.filter(roles.contains).map(\.rawValue).joined(separator: ", "))")
+    }
     if let address {
       lines += [
         "",

@@ -13,20 +13,20 @@ extension Bench {
   /// Durable single submits by 1, 8 and 64 connections; client and server share the machine's cores.
   func http(_ results: inout Results) async throws {
     for connections in [1, 8, 64] {
-      let perSecond: Double = try await withStore { store in
+      let perSecond: Double = try await withStore { store, _ in
         try await withEngine(store, handlers: []) { engine in
           try await withHTTPServer(engine) { port in
             try await load(port: port, connections: connections)
           }
         }
       }
-      results.add(.http, "\(connections) connections", perSecond, "tasks/s")
+      results.add(.http, "\(connections) clients", perSecond, "tasks/s")
     }
   }
 
   /// Ten seconds after its start.
   func memory(_ results: inout Results) async throws {
-    guard let executable = options.executable else { return }
+    guard let executable = options.executable, options.database == nil else { return }
     let path = options.directory + "/bench-memory-\(UUID().uuidString).db"
     let server = Process()
     server.executableURL = URL(fileURLWithPath: executable)
@@ -39,7 +39,7 @@ extension Bench {
       for suffix in ["", "-wal", "-shm", ".lock"] { try? FileManager.default.removeItem(atPath: path + suffix) }
     }
     try await Task.sleep(for: .seconds(10))
-    if let megabytes = Self.residentMegabytes(of: server.processIdentifier) {
+    if let megabytes = Self.megabytes(of: server.processIdentifier, "VmRSS:") {
       results.add(.memory, "idle server, resident", megabytes, "MB")
     }
   }
@@ -86,9 +86,10 @@ extension Bench {
     return Double(answered) / elapsed(since: start)
   }
 
-  private static func residentMegabytes(of process: Int32) -> Double? {
+  /// A line of the process's status that tells an amount of memory.
+  static func megabytes(of process: Int32, _ field: String) -> Double? {
     guard let status = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8),
-      let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmRSS:") }),
+      let line = status.split(separator: "\n").first(where: { $0.hasPrefix(field) }),
       let kibibytes = line.split(separator: " ").compactMap({ Double($0) }).first
     else { return nil }
     return kibibytes / 1024

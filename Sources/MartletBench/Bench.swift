@@ -1,21 +1,24 @@
-// The scenarios of `martlet bench`: each makes a fresh database, does its work with fsync on, and gives figures per second or
-// milliseconds. A figure stands beside the limit of the same tables measured in the same run, since machines differ and waver.
+// The scenarios of `martlet bench`: each makes a fresh store, does its work with every commit on disk, and gives figures per
+// second or milliseconds. On PostgreSQL it is one contender of Benchmarks/run, which starts the server and the others.
 
 internal import Foundation
 internal import Logging
 internal import MartletCore
 internal import MartletEngine
-internal import MartletSQLite
 
 package struct BenchOptions: Sendable {
-  /// Where databases are made; removed afterwards.
+  /// Where SQLite files are made; removed afterwards.
   package var directory: String
+  /// `postgres://…` of a database that gets a schema for each measurement, removed afterwards; nil for SQLite.
+  package var database: String?
   package var rounds = 5
   package var drainTasks = 100_000
   /// Of each submit and pickup measurement.
   package var seconds = 3.0
+  /// Processes that carry out tasks; more than one only on PostgreSQL.
+  package var nodes = 1
   package var scenarios: Set<Scenario> = Set(Scenario.allCases)
-  /// The `martlet` binary, for the scenarios that start a server of its own.
+  /// The `martlet` binary, for what runs in processes of its own.
   package var executable: String?
 
   package init(directory: String) {
@@ -32,7 +35,9 @@ package enum Scenario: String, CaseIterable, Sendable {
   case bulk
   case drain
   case pickup
-  /// Resident memory of an idle server.
+  /// What a claim costs where much waits or has ended; for PostgreSQL.
+  case backlog
+  /// Resident memory of an idle server; for SQLite.
   case memory
 }
 
@@ -74,6 +79,7 @@ package struct Bench: Sendable {
         case .bulk: try await bulk(&results)
         case .drain: try await drain(&results)
         case .pickup: try await pickup(&results)
+        case .backlog: try await backlog(&results)
         case .memory: try await memory(&results)
         }
       }
@@ -81,27 +87,27 @@ package struct Bench: Sendable {
     return results.measurements
   }
 
-  /// A fresh store in a file of its own, gone afterwards.
-  func withStore<Value>(_ body: (SQLiteStore) async throws -> Value) async throws -> Value {
-    let path = options.directory + "/bench-\(UUID().uuidString).db"
-    let store = try await SQLiteStore.open(path: path, clock: Self.wallClock)
+  /// A fresh store, gone afterwards.
+  func withStore<Value>(_ body: (any TaskStore, Place) async throws -> Value) async throws -> Value {
+    let place = Place.fresh(options)
+    let store = try await place.open()
     let result: Result<Value, any Error>
-    do { result = .success(try await body(store)) } catch { result = .failure(error) }
+    do { result = .success(try await body(store, place)) } catch { result = .failure(error) }
     await store.close()
-    for suffix in ["", "-wal", "-shm", ".lock"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+    try place.remove()
     return try result.get()
   }
 
   /// A running engine over the store, drained when `body` is done.
   func withEngine<Value: Sendable>(
-    _ store: SQLiteStore, handlers: [any TaskHandler], concurrency: Int = 32,
-    settings: EngineSettings = EngineSettings(),
-    _ body: @Sendable (Engine) async throws -> Value
+    _ store: any TaskStore, handlers: [any TaskHandler], _ body: @Sendable (Engine) async throws -> Value
   ) async throws -> Value {
-    var settings = settings
+    let concurrency = 32  // the default of `martlet serve`
+    var settings = EngineSettings()
     if !handlers.isEmpty {
       settings.worker = Worker.Settings(
-        id: "bench", queues: ["default"], concurrency: concurrency, grace: .seconds(10))
+        id: "bench-\(UUID().uuidString)", queues: [ClaimRequest.allQueues], concurrency: concurrency,
+        grace: .seconds(10))
     }
     let executor = HandlerExecutor(maxThreads: concurrency)
     defer { executor.shutdown() }
@@ -115,10 +121,6 @@ package struct Bench: Sendable {
       defer { engine.drain() }
       return try await body(engine)
     }
-  }
-
-  static let wallClock: @Sendable () -> Timestamp = {
-    Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
   }
 }
 
@@ -135,21 +137,19 @@ struct Results: Sendable {
   }
 }
 
-/// Does nothing, as fast as it can be told to.
-struct NoOp: TaskHandler {
-  static let type = "noop"
-  let onRun: @Sendable (AttemptContext) -> Void
-
-  func run(_ payload: RawJSON, context: AttemptContext) async throws -> TaskResult {
-    onRun(context)
-    return .done
-  }
-}
-
 func elapsed(since start: ContinuousClock.Instant) -> Double {
-  let duration = ContinuousClock.now - start
-  return Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
+  seconds(from: start, to: .now)
 }
+
+func seconds(from start: ContinuousClock.Instant, to end: ContinuousClock.Instant) -> Double {
+  milliseconds(end - start) / 1000
+}
+
+func milliseconds(_ duration: Duration) -> Double {
+  Double(duration.components.seconds) * 1000 + Double(duration.components.attoseconds) / 1e15
+}
+
+let wallClock: @Sendable () -> Timestamp = { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
 
 /// A payload of about 200 bytes, as a mail or a payment has.
 let samplePayload = Array(

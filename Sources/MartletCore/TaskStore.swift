@@ -62,11 +62,37 @@ package protocol TaskStore: WorkSource {
 
   func workers() async throws(StoreError) -> [WorkerRecord]
 
+  /// How many calls of one kind are worth having in flight at once: 1 where a single writer does all.
+  var preferredConcurrency: Int { get }
+
+  /// Hears what other nodes over the same store have done. Only ever hints: any of them may be missing or late. `hear` may be
+  /// called from any thread and must return at once; called once, before the store is used.
+  func listen(_ hear: @escaping @Sendable (StoreHint) -> Void)
+
   /// Returns if the store can commit now.
   func check() async throws(StoreError)
 
   /// Ends all use. Calls after it throw `.unavailable`.
   func close() async
+}
+
+extension TaskStore {
+  package var preferredConcurrency: Int { 1 }
+
+  /// A store of one node has nothing to tell.
+  package func listen(_ hear: @escaping @Sendable (StoreHint) -> Void) {}
+}
+
+/// What another node has done.
+package enum StoreHint: Sendable, Hashable {
+  /// READY tasks appeared in these lanes.
+  case work(Set<Lane>)
+  /// Tasks appeared in any lanes: there were too many to name, or hints were missed.
+  case anyWork
+  /// A waiting task was stored that is due in (about) this time.
+  case due(Duration)
+  /// A running task's cancellation was asked for.
+  case cancelled(TaskID)
 }
 
 /// Tasks that are accepted together or not at all.

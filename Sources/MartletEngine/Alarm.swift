@@ -124,3 +124,11 @@ struct Backoff: Sendable {
     return .milliseconds(longest - random.below(longest / 2))
   }
 }
+
+extension Bool {
+  /// What it was before: so that the first failure of many is told, and the first success after them.
+  mutating func turn(to value: Bool) -> Bool {
+    defer { self = value }
+    return self
+  }
+}

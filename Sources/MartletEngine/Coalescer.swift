@@ -4,7 +4,8 @@
 package import MartletCore
 internal import Synchronization
 
-/// Gathers concurrent calls into batches. Each caller's items stay together and in order.
+/// Gathers concurrent calls into batches. Each caller's items stay together and in order. A store that is down keeps nobody for
+/// longer than two of its calls, however many wait: whoever has waited through a whole call that found it down is told so too.
 package final class Coalescer<Item: Sendable, Verdict: Sendable>: Sendable {
   /// Answers one verdict per item, in order.
   package typealias Operation = @Sendable ([Item]) async throws(StoreError) -> [Verdict]
@@ -16,10 +17,12 @@ package final class Coalescer<Item: Sendable, Verdict: Sendable>: Sendable {
 
   private struct State {
     var inFlight = 0
-    var waiting: [Waiter] = []
+    var waiting: [Waiter] = []  // in order of arrival
+    var arrivals = 0
   }
 
   private struct Waiter {
+    let arrival: Int
     let items: [Item]
     let continuation: CheckedContinuation<Turn, Never>
   }
@@ -55,7 +58,8 @@ package final class Coalescer<Item: Sendable, Verdict: Sendable>: Sendable {
     return await withCheckedContinuation { continuation in
       let isFree = state.withLock { state -> Bool in
         guard state.inFlight < lanes else {
-          state.waiting.append(Waiter(items: items, continuation: continuation))
+          state.arrivals += 1
+          state.waiting.append(Waiter(arrival: state.arrivals, items: items, continuation: continuation))
           return false
         }
         state.inFlight += 1
@@ -66,7 +70,7 @@ package final class Coalescer<Item: Sendable, Verdict: Sendable>: Sendable {
   }
 
   private func lead(_ items: [Item]) async throws(StoreError) -> [Verdict] {
-    let followers = takeFollowers(besides: items.count)
+    let (followers, arrivals) = takeFollowers(besides: items.count)
     let result = await run(items + followers.flatMap(\.items))
     var start = items.count
     for follower in followers {
@@ -74,6 +78,7 @@ package final class Coalescer<Item: Sendable, Verdict: Sendable>: Sendable {
       follower.continuation.resume(returning: .answered(result.map { Array($0[range]) }))
       start = range.upperBound
     }
+    if case .failure(.unavailable(let message)) = result { sendAway(upTo: arrivals, message) }
     passOn()
     return Array(try result.get().prefix(items.count))
   }
@@ -88,7 +93,8 @@ package final class Coalescer<Item: Sendable, Verdict: Sendable>: Sendable {
     }
   }
 
-  private func takeFollowers(besides own: Int) -> [Waiter] {
+  /// Those who share the next call, and the number of arrivals when it begins.
+  private func takeFollowers(besides own: Int) -> ([Waiter], arrivals: Int) {
     state.withLock { state in
       var total = own
       let count = state.waiting.prefix { waiter in
@@ -97,8 +103,18 @@ package final class Coalescer<Item: Sendable, Verdict: Sendable>: Sendable {
       }.count
       let followers = Array(state.waiting.prefix(count))
       state.waiting.removeFirst(count)
-      return followers
+      return (followers, state.arrivals)
     }
+  }
+
+  /// Nothing of theirs was sent, so that nothing was changed is true for them as well.
+  private func sendAway(upTo arrivals: Int, _ message: String) {
+    let gone = state.withLock { state in
+      let count = state.waiting.prefix { $0.arrival <= arrivals }.count
+      defer { state.waiting.removeFirst(count) }
+      return Array(state.waiting.prefix(count))
+    }
+    for waiter in gone { waiter.continuation.resume(returning: .answered(.failure(.unavailable(message)))) }
   }
 
   /// The lead goes to the one that waits longest.

@@ -43,11 +43,22 @@ package final class Engine: Sendable {
     self.broker = broker
     worker = settings.worker.map { workerSettings in
       Worker(
-        workerSettings, source: source, broker: broker, registry: registry, executor: executor, clock: clock,
+        workerSettings, source: source, reportLanes: store.preferredConcurrency, broker: broker, registry: registry,
+        executor: executor, clock: clock,
         random: random, observer: parts.observer, logger: logger)
     }
     parts.wakeUp.onWork { broker.ring($0) }
     if let worker { parts.wakeUp.onCancelled { worker.nudge($0) } }
+    store.listen { [broker, wakeUp = parts.wakeUp] hint in
+      switch hint {
+      case .work(let lanes): broker.hear(of: lanes)
+      case .anyWork:
+        broker.hear(of: nil)
+        wakeUp.due(in: .zero)  // where hints of work were missed, those of time may have been too
+      case .due(let duration): wakeUp.due(in: duration)
+      case .cancelled(let id): wakeUp.cancelled(id)
+      }
+    }
   }
 
   /// Runs until drained. Cancelling the task stops everything where it is, as a crash would.
@@ -55,6 +66,7 @@ package final class Engine: Sendable {
     await withTaskGroup(of: Void.self) { group in
       for duty in duties { group.addTask { await duty.run() } }
       group.addTask { await self.broker.run() }
+      group.addTask { await self.parts.probe.run() }
       if let worker {
         await worker.run()
         if !Task.isCancelled, let id = settings.worker?.id { await unregister(id) }
@@ -110,6 +122,7 @@ final class EngineParts: Sendable {
   let wakeUp = WakeUp()
   let board = CompletionBoard()
   let storeTime: StoreTime
+  let probe: StoreProbe
 
   init(store: any TaskStore, clock: any EngineClock, random: RandomSource, metrics: TaskMetrics, logger: Logger) {
     self.store = store
@@ -118,6 +131,7 @@ final class EngineParts: Sendable {
     self.metrics = EngineMetrics(metrics, clock: clock)
     self.logger = logger
     storeTime = StoreTime(store: store, clock: clock)
+    probe = StoreProbe(store: store, clock: clock)
   }
 
   /// Runs a store call and measures it.
@@ -152,12 +166,19 @@ final class EngineParts: Sendable {
           metrics.ended(lane, outcome: outcome.attemptOutcome, after: ranFor)
           settled(task.id, lane: lane, status: status)
         case .lost:
+          metrics.leaseLost(lane)
           logger.warning(
             "a report came too late: the lease was lost",
             metadata: [
               "task_id": "\(task.id)", "attempt": "\(task.attempt)", "outcome": "\(outcome.attemptOutcome.rawValue)",
             ])
         }
+      },
+      lost: { [metrics, logger] task in
+        metrics.leaseLost(Lane(queue: task.queue, type: task.type))
+        logger.warning(
+          "an attempt was given up: its lease could not be kept",
+          metadata: ["task_id": "\(task.id)", "attempt": "\(task.attempt)"])
       })
   }
 }

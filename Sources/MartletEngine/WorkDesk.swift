@@ -10,10 +10,11 @@ final class WorkDesk: WorkSource {
 
   init(_ parts: EngineParts) {
     self.parts = parts
-    finishing = Coalescer(largestBatch: 1000) { (finishes) throws(StoreError) in
+    let lanes = parts.store.preferredConcurrency
+    finishing = Coalescer(largestBatch: 1000, lanes: lanes) { (finishes) throws(StoreError) in
       try await parts.timed("finish") { () throws(StoreError) in try await parts.store.finish(finishes) }
     }
-    renewing = Coalescer(largestBatch: 1000) { (renewals) throws(StoreError) in
+    renewing = Coalescer(largestBatch: 1000, lanes: lanes) { (renewals) throws(StoreError) in
       try await parts.timed("renew") { () throws(StoreError) in try await parts.store.renew(renewals) }
     }
   }

@@ -18,9 +18,7 @@ extension SQLiteStore {
   package func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]? {
     try await read { database in
       guard let run = try database.historyRow(id) else { return nil }
-      let events =
-        [TaskEvent(sequence: 1, type: .received, at: run.createdAt, actor: Actor.api)]
-        + (try database.endedAttempts(id).flatMap(\.events)) + run.events + (try database.toldEvents(id))
+      let events = run.events + (try database.endedAttempts(id).flatMap(\.events)) + (try database.toldEvents(id))
       return events.sorted { $0.sequence < $1.sequence }
     }
   }
@@ -118,86 +116,8 @@ extension TaskRecord {
 
 // MARK: - History
 
-/// What the run row tells of the history.
-private struct HistoryRow {
-  var createdAt: Timestamp
-  var attempt: Int
-  var sequence: Int
-  var readyBy: Int64
-  var readyAt: Timestamp?
-  var readySequence: Int
-  var startedAt: Timestamp?
-  var startedSequence: Int
-  var worker: String
-  var outcome: AttemptOutcome?
-  var finishedAt: Timestamp?
-
-  /// The attempt that has no row of its own: the running one, or a plain success.
-  var attemptRecord: AttemptRecord? {
-    guard startedSequence > 0, let startedAt else { return nil }
-    return AttemptRecord(
-      number: attempt, worker: worker, startedAt: startedAt, finishedAt: finishedAt, outcome: outcome, error: nil,
-      logs: [])
-  }
-
-  var events: [TaskEvent] {
-    var events: [TaskEvent] = []
-    if readySequence > 0, let readyAt {
-      events.append(TaskEvent(sequence: readySequence, type: .ready, at: readyAt, actor: Actor.readyBy(readyBy)))
-    }
-    if startedSequence > 0, let startedAt {
-      events.append(
-        TaskEvent(
-          sequence: startedSequence, type: .started, at: startedAt, actor: worker, cause: "attempt \(attempt)"))
-      if outcome == .success, let finishedAt {
-        events.append(TaskEvent(sequence: sequence, type: .succeeded, at: finishedAt, actor: worker))
-      }
-    }
-    return events
-  }
-}
-
-/// A row of `attempts`.
-private struct EndedAttempt {
-  var record: AttemptRecord
-  var readyBy: Int64
-  var readyAt: Timestamp?
-  var readySequence: Int
-  var startedSequence: Int
-  var finishedSequence: Int
-  var statusAfter: TaskStatus
-  var reason: FinalReason?
-  var rescued: Bool
-
-  var events: [TaskEvent] {
-    guard let outcome = record.outcome, let finishedAt = record.finishedAt else { return [] }
-    var events: [TaskEvent] = []
-    if readySequence > 0, let readyAt {
-      events.append(TaskEvent(sequence: readySequence, type: .ready, at: readyAt, actor: Actor.readyBy(readyBy)))
-    }
-    events.append(
-      TaskEvent(
-        sequence: startedSequence, type: .started, at: record.startedAt, actor: record.worker,
-        cause: "attempt \(record.number)"))
-    for (offset, type) in Transition.events(outcome: outcome, status: statusAfter).enumerated() {
-      let cause: String? =
-        switch type {
-        case .failed: outcome.rawValue
-        case .dead, .cancelled: reason?.rawValue
-        default: nil
-        }
-      events.append(
-        TaskEvent(
-          sequence: finishedSequence + offset, type: type, at: finishedAt,
-          actor: rescued ? Actor.rescuer : record.worker,
-          cause: cause))
-    }
-    return events
-  }
-}
-
 extension Database {
-  fileprivate func historyRow(_ id: TaskID) throws -> HistoryRow? {
+  fileprivate func historyRow(_ id: TaskID) throws -> StoredRun? {
     try prepared(
       """
       SELECT b.created_at, r.attempt, r.sequence, r.ready_by, r.ready_at, r.ready_sequence, r.started_at,
@@ -205,7 +125,7 @@ extension Database {
       FROM task_runs r JOIN task_bodies b ON b.id = r.id WHERE r.id = ?1
       """
     ).row(id) { columns in
-      HistoryRow(
+      StoredRun(
         createdAt: columns.time(), attempt: Int(columns.int()), sequence: Int(columns.int()), readyBy: columns.int(),
         readyAt: columns.optionalTime(), readySequence: Int(columns.int()), startedAt: columns.optionalTime(),
         startedSequence: Int(columns.int()), worker: columns.optionalText() ?? "",
@@ -213,7 +133,7 @@ extension Database {
     }
   }
 
-  fileprivate func endedAttempts(_ id: TaskID) throws -> [EndedAttempt] {
+  fileprivate func endedAttempts(_ id: TaskID) throws -> [StoredAttempt] {
     try prepared(
       """
       SELECT number, worker, started_at, finished_at, outcome, error_type, error_message, error_stack, logs, ready_by,
@@ -233,7 +153,7 @@ extension Database {
         number: number, worker: worker, startedAt: startedAt, finishedAt: finishedAt, outcome: outcome,
         error: errorType.map { TaskError(type: $0, message: errorMessage ?? "", stack: errorStack) },
         logs: try JSONColumn.strings(columns.optionalText()))
-      return EndedAttempt(
+      return StoredAttempt(
         record: record, readyBy: columns.int(), readyAt: columns.optionalTime(), readySequence: Int(columns.int()),
         startedSequence: Int(columns.int()), finishedSequence: Int(columns.int()),
         statusAfter: try TaskStatus(code: columns.int()),

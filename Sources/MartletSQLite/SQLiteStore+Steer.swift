@@ -133,8 +133,3 @@ extension WriteTransaction {
       .run(id, sequence, type.code, now, actor, cause)
   }
 }
-
-extension Actor {
-  /// `ready_by`
-  static func readyBy(_ code: Int64) -> String { code == 1 ? scheduler : api }
-}

@@ -11,9 +11,7 @@ extension EndToEnd {
   @Suite("Crashes")
   struct CrashTests {
     @Test func `what was acknowledged survives kill -9 at any moment, and is carried out`() async throws {
-      let seed =
-        ProcessInfo.processInfo.environment["MARTLET_TEST_SEED"].flatMap { UInt64($0) } ?? .random(in: 0...(.max))
-      print("crash test: MARTLET_TEST_SEED=\(seed)")
+      let seed = SplitMix.seed(from: "MARTLET_TEST_SEED")
       try await Scene.play { scene in
         try await ScriptedServer.serving({ _, _ in .json(200, "{}") }) { target in
           try await Self.killAndCheck(scene, target, seed: seed)
@@ -22,7 +20,7 @@ extension EndToEnd {
     }
 
     private static func killAndCheck(_ scene: Scene, _ target: ScriptedServer, seed: UInt64) async throws {
-      var random = SplitMix(state: seed)
+      var random = SplitMix(seed: seed)
       let kills = 10
       let file = DatabaseFile(url: scene.file("martlet.db"), scene: scene)
       let load = Load { number in task(number, calling: target.address) }
@@ -41,22 +39,18 @@ extension EndToEnd {
       }
       try await server.api.allAreAtRest()
 
-      let effects = target.requests.map { request in
-        Checker.Effect(
-          task: request.headers["idempotency-key"] ?? "", attempt: Int(request.headers["x-martlet-attempt"] ?? "") ?? -1
-        )
-      }
+      let effects = target.requests.map { Checker.Effect(headers: $0.headers) }
       let book = load.journal.book
-      let lost = try await file.attempts(ended: DatabaseFile.lost)
+      let lost = try await file.attempts(ended: Code.lost).count
       print(
         """
         crash test: \(kills) kills, \(book.acknowledged.count) acknowledged, \(book.unknown.count) answers lost, \
         \(effects.count) effects, \(lost) attempts LOST
         """)
-      let checker = try await Checker(journal: book, effects: effects, api: server.api, file: file)
+      let checker = try await Checker(journal: book, effects: effects, api: server.api, database: file)
       #expect(checker.summary() == [])
       #expect(try await file.faults() == [])
-      #expect(try await brokenHistories(checker, server.api) == [])
+      #expect(try await checker.brokenHistories(server.api) == [])
       // Without these nothing was put to the test.
       #expect(book.acknowledged.count >= 1000)
       #expect(book.unknown.count > 0)
@@ -70,23 +64,6 @@ extension EndToEnd {
        "priority": \(1 + number % 9), "delaySeconds": \(number % 5 == 0 ? 0.3 : 0), "retries": 100,
        "backoff": {"strategy": "fixed", "baseSeconds": 0.05, "jitter": 0}}
       """
-    }
-
-    /// Tasks that lost an attempt tell all of it: every attempt, and every event without a gap.
-    private static func brokenHistories(_ checker: Checker, _ api: API) async throws -> [String] {
-      var faults: [String] = []
-      for row in checker.stored where row.attempt > 1 {
-        let attempts = try await api.attempts(of: row.id)
-        let outcomes = attempts.map { $0["outcome"]?.string ?? "none" }
-        let expected = Array(repeating: "LOST", count: row.attempt - 1) + ["SUCCESS"]
-        if outcomes != expected { faults.append("\(row.id): attempts \(outcomes) instead of \(expected)") }
-        if attempts.map({ $0["number"]?.int }) != Array(1...row.attempt) {
-          faults.append("\(row.id): numbers of attempts")
-        }
-        let sequence = try await api.events(of: row.id).map { $0["sequence"]?.int }
-        if sequence != Array(1...max(1, sequence.count)) { faults.append("\(row.id): events \(sequence)") }
-      }
-      return faults
     }
 
     @Test func `a task that kills its process ends DEAD, and takes no innocent task with it`() async throws {
@@ -134,18 +111,5 @@ extension EndToEnd {
       }
       return lives ? server : nil
     }
-  }
-}
-
-/// Random numbers that a seed repeats.
-private struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
   }
 }

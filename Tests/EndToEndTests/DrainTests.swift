@@ -41,13 +41,13 @@ extension EndToEnd {
         let server = try await scene.serve(by: "TestServer", environment: settings)
         try await server.api.allAreAtRest()
 
-        let checker = try await Checker(journal: load.journal.book, effects: nil, api: server.api, file: file)
+        let checker = try await Checker(journal: load.journal.book, effects: nil, api: server.api, database: file)
         #expect(checker.summary() == [])
         #expect(try await file.faults() == [])
         #expect(try await server.api.allTasks().allSatisfy { $0["retriesLeft"]?.int == 2 })
-        #expect(try await file.attempts(ended: DatabaseFile.lost) == 0)
+        #expect(try await file.attempts(ended: Code.lost).isEmpty)
         // A drain that finds nothing running proves nothing.
-        #expect(try await file.attempts(ended: DatabaseFile.released) > 0)
+        #expect(try await file.attempts(ended: Code.released).count > 0)
       }
     }
 

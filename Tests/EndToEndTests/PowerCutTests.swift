@@ -51,7 +51,7 @@ extension EndToEnd {
         return try await scene.serve(arguments)
       }
       try await server.api.allAreAtRest()
-      let checker = try await Checker(journal: load.journal.book, effects: nil, api: server.api, file: file)
+      let checker = try await Checker(journal: load.journal.book, effects: nil, api: server.api, database: file)
       #expect(try await file.faults() == [])
       #expect(try await server.stop() == .exited(0))
       return checker

@@ -13,7 +13,7 @@ extension EndToEnd {
     @Test func `a second server on the same file is refused and names the first`() async throws {
       try await Scene.play { scene in
         let first = try await scene.serve()
-        try await refuses(scene, ["serve", "--port", "0"], "is already served by another martlet (process ")
+        try await scene.refuses(["serve", "--port", "0"], "is already served by another martlet (process ")
         try await first.api.task(
           first.api.submit(#"{"type": "FAIL_SOMETIMES", "payload": {"probability": 0}}"#), becomes: "SUCCESS")
       }
@@ -24,7 +24,7 @@ extension EndToEnd {
       try await Scene.play { scene in
         let file = try await database(in: scene)
         _ = try await file.query("INSERT INTO grdb_migrations VALUES ('V9999_from_the_future')")
-        try await refuses(scene, command, "was written by a newer martlet")
+        try await scene.refuses(command, "was written by a newer martlet")
       }
     }
 
@@ -32,7 +32,7 @@ extension EndToEnd {
       try await Scene.play { scene in
         let file = DatabaseFile(url: scene.file("martlet.db"), scene: scene)
         _ = try await file.query("CREATE TABLE birds (name TEXT)")
-        try await refuses(scene, ["serve", "--port", "0"], "holds another program's database")
+        try await scene.refuses(["serve", "--port", "0"], "holds another program's database")
         #expect(try await file.query("SELECT name FROM sqlite_schema") == [["birds"]])
       }
     }
@@ -42,7 +42,7 @@ extension EndToEnd {
       try await Scene.play { scene in
         let text = Data("Dear diary, today I saw a swift that never lands.\n".utf8)
         try text.write(to: scene.file("martlet.db"))
-        try await refuses(scene, command, "is no SQLite database")
+        try await scene.refuses(command, "is no SQLite database")
         #expect(FileManager.default.contents(atPath: scene.file("martlet.db").path) == text)
       }
     }
@@ -58,7 +58,7 @@ extension EndToEnd {
         try handle.seek(toOffset: 4096)
         try handle.write(contentsOf: Data(repeating: 0xA5, count: Int(size) - 4096))
         try handle.close()
-        try await refuses(scene, command, "damaged")
+        try await scene.refuses(command, "damaged")
       }
     }
 
@@ -70,14 +70,14 @@ extension EndToEnd {
         #expect(try await server.stop() == .exited(0))
         try await scene.system("mount", ["-o", "remount,ro", disk.path])
         let serve = ["serve", "--port", "0", "--database", "sqlite:\(path)"]
-        try await refuses(scene, serve, "read-only")
+        try await scene.refuses(serve, "read-only")
       }
     }
 
     @Test func `a database in a folder that is not there is refused`() async throws {
       try await Scene.play { scene in
-        try await refuses(
-          scene, ["serve", "--port", "0", "--database", "sqlite:/no/such/folder/martlet.db"],
+        try await scene.refuses(
+          ["serve", "--port", "0", "--database", "sqlite:/no/such/folder/martlet.db"],
           "/no/such/folder")
       }
     }
@@ -113,7 +113,7 @@ extension EndToEnd {
           try await eventually("submissions are accepted again") { load.journal.acknowledged > acknowledged + 20 }
         }
         try await server.api.allAreAtRest()
-        let checker = try await Checker(journal: load.journal.book, effects: nil, api: server.api, file: file)
+        let checker = try await Checker(journal: load.journal.book, effects: nil, api: server.api, database: file)
         #expect(checker.summary() == [])
         #expect(try await file.faults() == [])
         #expect(try await server.stop() == .exited(0))
@@ -143,8 +143,8 @@ extension EndToEnd {
       try await Scene.play { scene in
         let first = try await scene.serve()
         let port = first.api.address.split(separator: ":").last.map(String.init) ?? ""
-        try await refuses(
-          scene, ["serve", "--port", port, "--database", "sqlite:other.db"],
+        try await scene.refuses(
+          ["serve", "--port", port, "--database", "sqlite:other.db"],
           "cannot listen on 127.0.0.1:\(port): address already in use")
       }
     }
@@ -153,7 +153,7 @@ extension EndToEnd {
       try await Scene.play { scene in
         let address = try await ScriptedServer.deafAddress()
         for command in [["tasks", "list"], ["submit", "email"], ["stats"]] {
-          try await refuses(scene, command + ["--server", address], "cannot reach the server at \(address)", status: 3)
+          try await scene.refuses(command + ["--server", address], "cannot reach the server at \(address)", status: 3)
         }
       }
     }
@@ -164,18 +164,6 @@ extension EndToEnd {
       for _ in 0..<50 { _ = try await server.api.submit(#"{"type": "nobody-knows", "payload": "x"}"#) }
       #expect(try await server.stop() == .exited(0))
       return DatabaseFile(url: scene.file("martlet.db"), scene: scene)
-    }
-
-    /// Nothing on stdout, one line on stderr, and the exit code.
-    private func refuses(
-      _ scene: Scene, _ arguments: [String], _ message: String, status: Int32 = 1
-    ) async throws {
-      let (ending, program) = try await scene.martlet(arguments)
-      let lines = program.errorLines
-      #expect(ending == .exited(status), "\(arguments)")
-      #expect(program.output == "", "\(arguments)")
-      #expect(lines.count == 1 && lines[0].hasPrefix("martlet: "), "\(arguments): \(lines)")
-      #expect(lines.first?.lowercased().contains(message.lowercased()) == true, "\(arguments): \(lines)")
     }
   }
 }

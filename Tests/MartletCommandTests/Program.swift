@@ -53,7 +53,7 @@ enum Program {
   }
 
   /// `martlet` stands beside the test program.
-  private static func executable() throws -> URL {
+  static func executable() throws -> URL {
     let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     let url = URL(fileURLWithPath: own).deletingLastPathComponent().appendingPathComponent("martlet")
     guard FileManager.default.isExecutableFile(atPath: url.path) else { throw Missing(path: url.path) }

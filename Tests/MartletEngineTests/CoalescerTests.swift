@@ -82,4 +82,86 @@ import Testing
       #expect(largest.withLock { $0 } == 8)
     }
   }
+
+  @Test(arguments: [1, 2, 4])
+  func `as many calls are in flight as the store likes, and no more`(lanes: Int) throws {
+    try simulate(seed: 1) { scheduler in
+      let clock = ProcessClock(scheduler: scheduler)
+      let inFlight = Mutex((now: 0, most: 0))
+      let coalescer = Coalescer<Int, Int>(largestBatch: 8, lanes: lanes) { (items) throws(StoreError) in
+        inFlight.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
+        try? await clock.sleep(for: .milliseconds(10))
+        inFlight.withLock { $0.now -= 1 }
+        return items
+      }
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for item in 0..<100 {
+          group.addTask {
+            let verdicts = try await coalescer([item])
+            #expect(verdicts == [item])
+          }
+        }
+        try await group.waitForAll()
+      }
+      #expect(inFlight.withLock { $0.most } == lanes)
+    }
+  }
+
+  @Test(arguments: [(1, 2000), (2, 2000), (4, 20_000)])
+  func `a store that is down keeps none for longer than two calls, however many wait`(lanes: Int, callers: Int) throws {
+    try simulate(seed: 1) { scheduler in
+      let clock = ProcessClock(scheduler: scheduler)
+      let coalescer = Coalescer<Int, Int>(lanes: lanes) { (items) throws(StoreError) in
+        try? await clock.sleep(for: .milliseconds(400))
+        throw .unavailable("down")
+      }
+      let longest = await withTaskGroup(of: Duration.self) { group in
+        for item in 0..<callers {
+          group.addTask {
+            // Some come later, in the middle of a call.
+            try? await clock.sleep(for: .milliseconds(item % 7 * 100))
+            let start = clock.now
+            await #expect(throws: StoreError.unavailable("down")) { try await coalescer([item]) }
+            return clock.now - start
+          }
+        }
+        return await group.reduce(.zero) { max($0, $1) }
+      }
+      #expect(longest <= .milliseconds(800))
+    }
+  }
+
+  @Test func `an unknown outcome is told to those whose items were sent, and to nobody else`() throws {
+    try simulate(seed: 1) { scheduler in
+      let clock = ProcessClock(scheduler: scheduler)
+      let sent = Mutex<Set<Int>>([])
+      let coalescer = Coalescer<Int, Int>(largestBatch: 4) { (items) throws(StoreError) in
+        let isBroken = sent.withLock { sent in
+          if sent.isEmpty || sent.count > 10 { return false }
+          sent.formUnion(items)
+          return true
+        }
+        sent.withLock { sent in if sent.isEmpty { sent.insert(-1) } }
+        try? await clock.sleep(for: .milliseconds(10))
+        if isBroken { throw .unknownOutcome("cut") }
+        return items
+      }
+      let unknown = await withTaskGroup(of: Int?.self) { group in
+        for item in 0..<40 {
+          group.addTask {
+            do throws(StoreError) {
+              _ = try await coalescer([item])
+              return nil
+            } catch {
+              #expect(error == .unknownOutcome("cut"))
+              return item
+            }
+          }
+        }
+        return await group.reduce(into: Set<Int>()) { set, item in if let item { set.insert(item) } }
+      }
+      #expect(!unknown.isEmpty)
+      #expect(unknown == sent.withLock { $0.subtracting([-1]) })
+    }
+  }
 }

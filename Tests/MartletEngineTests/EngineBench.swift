@@ -50,21 +50,25 @@ final class EngineBench: Sendable {
     }
   }
 
-  init(scheduler: Scheduler) {
+  init(scheduler: Scheduler, preferredConcurrency: Int = 1) {
     self.scheduler = scheduler
     clock = ProcessClock(scheduler: scheduler)
-    store = MemoryStore(clock: { Timestamp(milliseconds: 1_800_000_000_000 + scheduler.now / 1_000_000) })
+    store = MemoryStore(
+      preferredConcurrency: preferredConcurrency,
+      clock: { Timestamp(milliseconds: 1_800_000_000_000 + scheduler.now / 1_000_000) })
   }
 
+  /// `store` is the bench's own, or something around it.
   func withNode<Value: Sendable>(
-    process: Int = 1, options: SimulatedNode.Options = .init(),
+    process: Int = 1, options: SimulatedNode.Options = .init(), store: (any TaskStore)? = nil,
     handler: @escaping @Sendable (RawJSON, AttemptContext, ProcessClock) async throws -> TaskResult = { _, _, _ in .done
     },
     _ body: @escaping @Sendable (SimulatedNode) async throws -> Value
   ) async throws -> Value {
     let node = try SimulatedNode(
-      process: process, scheduler: scheduler, store: store, random: RandomSource(seed: 1), counters: counters,
-      handlers: { [TestHandler(body: handler, clock: $0.clock), TypedHandler()] }, options: options)
+      process: process, scheduler: scheduler, store: store ?? self.store, random: RandomSource(seed: 1),
+      counters: counters, handlers: { [TestHandler(body: handler, clock: $0.clock), TypedHandler()] },
+      options: options)
     return try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { await node.run() }
       let value = try await body(node)

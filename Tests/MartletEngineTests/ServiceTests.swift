@@ -116,6 +116,58 @@ import Testing
     }
   }
 
+  @Test(arguments: [1, 3])
+  func `a store is given as many submits, finishes and renewals at once as it likes`(lanes: Int) throws {
+    try simulate(seed: 1) { scheduler in
+      let bench = EngineBench(scheduler: scheduler, preferredConcurrency: lanes)
+      let store = FaultyStore(
+        bench.store, pause: { _ in try? await bench.clock.sleep(for: .milliseconds(300)) }, fault: { _, _ in nil })
+      var options = SimulatedNode.Options()
+      options.concurrency = 50
+      try await bench.withNode(
+        options: options, store: store,
+        handler: { payload, _, clock in
+          try await clock.sleep(
+            for: .milliseconds(2000 + 37 * (Int64(String(decoding: payload.bytes, as: UTF8.self)) ?? 0)))
+          return .done
+        }
+      ) { node in
+        try await withThrowingTaskGroup(of: TaskID.self) { group in
+          for number in 0..<50 {
+            group.addTask {
+              try await bench.clock.sleep(for: .milliseconds(23 * number))
+              return try await bench.submit(node) {
+                $0.payload = Array("\(number)".utf8)
+                $0.leaseSeconds = Double(2 + number % 3)
+              }
+            }
+          }
+          for try await id in group { #expect(try await bench.wait(for: id).status == .success) }
+        }
+      }
+      for operation in [StoreOperation.submit, .finish, .renew] {
+        #expect(store.mostAtOnce(of: operation) == lanes, "\(operation)")
+      }
+    }
+  }
+
+  @Test func `readiness waits no longer than a second for a store that gives no answer`() throws {
+    try EngineBench.run { bench, node in
+      var hanging = LinkFaults()
+      hanging.hangs = true
+      node.link.faults = hanging
+      for _ in 0..<2 {
+        let start = bench.clock.now
+        let readiness = await node.engine.service.readiness()
+        #expect(!readiness.canServe)
+        #expect(readiness.components.first?.detail == "no answer within 1 s")
+        #expect(bench.seconds(since: start) <= 1)
+      }
+      node.link.faults = LinkFaults()
+      #expect(await node.engine.service.readiness().canServe)
+    }
+  }
+
   @Test func `readiness tells of a store that is down`() throws {
     try EngineBench.run { _, node in
       #expect(await node.engine.service.readiness().canServe)

@@ -36,10 +36,10 @@ struct HTTPHarness: Sendable {
     let time = ManualTime()
     let store = wrap(MemoryStore(clock: time.clock))
     let registry = PrometheusRegistry()
-    let service = try service(over: store, handlers: handlers, registry: registry)
+    let engine = try engine(over: store, handlers: handlers, registry: registry)
     let listening = AsyncStream<(String, Int)>.makeStream()
     let server = HTTPServer(
-      configuration: configuration, tasks: service, metrics: renderMetrics ?? { registry.render() },
+      configuration: configuration, tasks: engine.service, metrics: renderMetrics ?? { registry.render() },
       logger: quietLogger, metricsFactory: registry,
       onListening: { host, port in
         listening.continuation.yield((host, port))
@@ -47,6 +47,7 @@ struct HTTPHarness: Sendable {
       })
     let group = ServiceGroup(configuration: .init(services: [.init(service: server)], logger: quietLogger))
     try await withThrowingTaskGroup(of: Void.self) { tasks in
+      async let engineRun: Void = engine.run()
       tasks.addTask {
         defer { listening.continuation.finish() }
         try await group.run()
@@ -58,7 +59,7 @@ struct HTTPHarness: Sendable {
         return
       }
       let harness = HTTPHarness(
-        host: place.0, port: place.1, store: store, time: time, tasks: service, registry: registry,
+        host: place.0, port: place.1, store: store, time: time, tasks: engine.service, registry: registry,
         shutDown: { await group.triggerGracefulShutdown() })
       let outcome: Result<Void, any Error>
       do {
@@ -68,17 +69,21 @@ struct HTTPHarness: Sendable {
       }
       await group.triggerGracefulShutdown()
       try await tasks.next()
+      engine.drain()
+      await engineRun
       try outcome.get()
     }
   }
 
-  private static func service(
+  /// Neither scheduler nor worker: what happens to tasks is the tests' own doing.
+  private static func engine(
     over store: any TaskStore, handlers: [any TaskHandler], registry: PrometheusRegistry
-  ) throws -> TaskService {
-    Engine(
-      EngineSettings(), store: store, registry: try HandlerRegistry(handlers), executor: globalConcurrentExecutor,
-      clock: SystemClock(), random: RandomSource(seed: 1), metrics: TaskMetrics(factory: registry), logger: quietLogger
-    ).service
+  ) throws -> Engine {
+    var settings = EngineSettings()
+    settings.isScheduler = false
+    return Engine(
+      settings, store: store, registry: try HandlerRegistry(handlers), executor: globalConcurrentExecutor,
+      clock: SystemClock(), random: RandomSource(seed: 1), metrics: TaskMetrics(factory: registry), logger: quietLogger)
   }
 
   private static let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

@@ -166,18 +166,52 @@ internal import Testing
     }
   }
 
-  @Test func `a change whose outcome is unknown is 503 and may be repeated`() async throws {
+  @Test(arguments: ["cancel", "retry", "patch"])
+  func `a change whose outcome is unknown is 503 with the task's id, and may be repeated`(change: String) async throws {
     try await HTTPHarness.run(wrap: { store in
       FaultyStore(store) { operation, number in operation == .steer && number == 1 ? .after : nil }
     }) { harness in
-      let id = try await harness.submitted()
-      let reply = try await harness.act("/tasks/\(id)/cancel")
+      let id = try await harness.submitted(#"{"type":"resize","retries":0}"#)
+      if change == "retry" { try await harness.attempt(id, .failed) }
+      func attempt() async throws -> Reply {
+        change == "patch"
+          ? try await harness.patch("/tasks/\(id)", #"{"priority":9}"#)
+          : try await harness.act("/tasks/\(id)/\(change)")
+      }
+      let reply = try await attempt()
       try reply.expectProblem(503, "store-unavailable")
+      #expect(reply.header("retry-after") == "1")
       #expect(try reply.string("outcome") == "unknown")
       #expect(try reply.string("taskId") == id)
       #expect(try reply.object["retryable"] as? Bool == true)
-      #expect(try await harness.act("/tasks/\(id)/cancel").status == 200)
+      #expect(
+        try await attempt().status == (change == "retry" ? 409 : 200), "it was made: a second retry comes too late")
     }
+  }
+
+  @Test func `a replay whose outcome is unknown is 503 with the new task's id`() async throws {
+    try await HTTPHarness.run(wrap: { store in
+      FaultyStore(store) { operation, number in operation == .submit && number == 2 ? .after : nil }
+    }) { harness in
+      let id = try await harness.submitted(#"{"type":"resize","retries":0}"#)
+      try await harness.attempt(id, .failed)
+      let reply = try await harness.act("/tasks/\(id)/replay")
+      try reply.expectProblem(503, "store-unavailable")
+      #expect(try reply.string("outcome") == "unknown")
+      #expect(try reply.object["retryable"] as? Bool == false)
+      let copy = try reply.string("taskId")
+      #expect(copy != id)
+      #expect(try await harness.get("/tasks/\(copy)").string("replayOf") == id)
+    }
+  }
+
+  @Test func `a problem of many tasks of unknown outcome names each of them`() throws {
+    let ids = (1...3).map(TaskID.stub)
+    let problem = Problem(ServiceError.store(.unknownOutcome("cut"), tasks: ids))
+    let reply = Reply(status: 503, headers: [:], bytes: problem.document(requestID: "r"))
+    #expect(try reply.string("taskId") == ids[0].description)
+    #expect(try reply.object["taskIds"] as? [String] == ids.map(\.description))
+    #expect(try reply.string("outcome") == "unknown")
   }
 
   @Test func `every problem has a title, and a code in kebab case`() {

@@ -19,17 +19,30 @@ package enum Fault: Sendable, Hashable {
 package final class FaultyStore: TaskStore {
   private let inner: any TaskStore
   private let fault: @Sendable (StoreOperation, Int) -> Fault?
+  private let pause: @Sendable (StoreOperation) async -> Void
   private let counters = Mutex<[StoreOperation: Int]>([:])
+  private let inFlight = Mutex<[StoreOperation: (now: Int, most: Int)]>([:])
 
-  /// `fault` is asked once for each call, with the number of the call among those of its operation: 1 is the first.
-  package init(_ inner: any TaskStore, fault: @escaping @Sendable (StoreOperation, Int) -> Fault?) {
+  /// - Parameters:
+  ///   - pause: awaited in each call.
+  ///   - fault: asked once for each call, with the number of the call among those of its operation: 1 is the first.
+  package init(
+    _ inner: any TaskStore, pause: @escaping @Sendable (StoreOperation) async -> Void = { _ in },
+    fault: @escaping @Sendable (StoreOperation, Int) -> Fault?
+  ) {
     self.inner = inner
+    self.pause = pause
     self.fault = fault
   }
 
   /// How often an operation was called so far, whatever came of it.
   package func calls(of operation: StoreOperation) -> Int {
     counters.withLock { $0[operation, default: 0] }
+  }
+
+  /// How many calls of an operation were under way at once, at most.
+  package func mostAtOnce(of operation: StoreOperation) -> Int {
+    inFlight.withLock { $0[operation]?.most ?? 0 }
   }
 
   private func call<Answer: Sendable>(
@@ -39,6 +52,12 @@ package final class FaultyStore: TaskStore {
       counters[operation, default: 0] += 1
       return counters[operation, default: 0]
     }
+    inFlight.withLock { inFlight in
+      let (now, most) = inFlight[operation, default: (0, 0)]
+      inFlight[operation] = (now + 1, max(most, now + 1))
+    }
+    defer { inFlight.withLock { $0[operation]?.now -= 1 } }
+    await pause(operation)
     let fault = fault(operation, number)
     if fault == .before { throw .unavailable("\(operation.rawValue) \(number) failed on purpose") }
     let answer = try await body()
@@ -118,6 +137,12 @@ package final class FaultyStore: TaskStore {
 
   package func workers() async throws(StoreError) -> [WorkerRecord] {
     try await call(.workers) { () async throws(StoreError) in try await inner.workers() }
+  }
+
+  package var preferredConcurrency: Int { inner.preferredConcurrency }
+
+  package func listen(_ hear: @escaping @Sendable (StoreHint) -> Void) {
+    inner.listen(hear)
   }
 
   package func check() async throws(StoreError) {

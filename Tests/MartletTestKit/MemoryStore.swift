@@ -10,10 +10,12 @@ package final class MemoryStore: TaskStore {
     var isClosed = false
   }
 
+  package let preferredConcurrency: Int
   private let contents = Mutex(Contents())
   private let clock: @Sendable () -> Timestamp
 
-  package init(clock: @escaping @Sendable () -> Timestamp) {
+  package init(preferredConcurrency: Int = 1, clock: @escaping @Sendable () -> Timestamp) {
+    self.preferredConcurrency = preferredConcurrency
     self.clock = clock
   }
 

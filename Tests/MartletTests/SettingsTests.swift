@@ -48,7 +48,8 @@ struct DefaultSettingsTests {
     #expect(settings.server.host == "127.0.0.1" && settings.server.port == 8080)
     #expect(settings.server.maxBodyBytes == 8_388_608)
     #expect(settings.server.roles == [.api, .scheduler, .worker, .notifier])
-    #expect(settings.database.url == "sqlite:martlet.db" && settings.database.durability == .strict)
+    #expect(
+      settings.database == .init(url: "sqlite:martlet.db", connections: 4, schema: "martlet", durability: .strict))
     #expect(settings.workers == .init(concurrency: 32, queues: ["*"], shutdownGraceSeconds: 25))
     #expect(settings.tasks.defaults == TaskDefaults())
     #expect(
@@ -155,6 +156,25 @@ struct SettingsSourceTests {
     #expect(loaded.settings.server.host == "localhost")
     #expect(loaded.settings.workers.queues == ["a"])
     #expect(loaded.settings.tasks.maxRetries == 3 && loaded.source(of: "tasks.maxRetries") == "default")
+  }
+
+  @Test("name a PostgreSQL database by file, variables and flag")
+  func postgres() throws {
+    let url = "postgresql://app@db1,db2:5433/x?target_session_attrs=read-write&pgbouncer=true"
+    let file = try load(yaml: "database: {url: '\(url)', connections: 64, schema: _tasks2}")
+    #expect(file.settings.database == .init(url: url, connections: 64, schema: "_tasks2"))
+    let variables = try load(environment: [
+      "MARTLET_DATABASE_URL": "postgres:///x", "MARTLET_DATABASE_CONNECTIONS": "1", "MARTLET_DATABASE_SCHEMA": "t",
+      "MARTLET_DATABASE_DURABILITY": "relaxed",
+    ])
+    #expect(
+      variables.settings.database == .init(url: "postgres:///x", connections: 1, schema: "t", durability: .relaxed))
+    let flag = try load(flags: ["database.url": "postgres://app:hush@db/x"], yaml: "database: {connections: 9}")
+    #expect(flag.settings.database.url == "postgres://app:hush@db/x")
+    #expect(
+      flag.describe().contains(.init(key: "database.url", value: "postgres://app:(hidden)@db/x", source: "--database")))
+    let embedded = try load(yaml: "database: {url: 'sqlite:x.db', connections: 9, schema: t}")
+    #expect(embedded.warnings.isEmpty, "no effect with SQLite, and no harm")
   }
 
   @Test("replace a list as a whole")
@@ -303,19 +323,40 @@ struct WrongSettingsTests {
       ),
       (
         "database: {url: 'mysql://x'}",
-        "database.url = \"mysql://x\" (martlet.yaml:1): must be sqlite:PATH or sqlite::memory:"
+        "database.url = \"mysql://x\" (martlet.yaml:1): must be sqlite:PATH, sqlite::memory: or postgres://USER@HOST/DATABASE"
       ),
       (
         "database: {url: 'sqlite:'}",
-        "database.url = \"sqlite:\" (martlet.yaml:1): must be sqlite:PATH or sqlite::memory:"
+        "database.url = \"sqlite:\" (martlet.yaml:1): must be sqlite:PATH, sqlite::memory: or postgres://USER@HOST/DATABASE"
       ),
       (
         "database: {url: 'sqlite://data/x.db'}",
-        "database.url = \"sqlite://data/x.db\" (martlet.yaml:1): must be sqlite:PATH or sqlite::memory:"
+        "database.url = \"sqlite://data/x.db\" (martlet.yaml:1): must be sqlite:PATH, sqlite::memory: or postgres://USER@HOST/DATABASE"
       ),
       (
-        "database: {url: 'postgres://ann:pa55@db/x'}",
-        "database.url = \"postgres://ann:(hidden)@db/x\" (martlet.yaml:1): is not supported by this version yet; use sqlite:PATH"
+        "database: {url: 'postgress://ann:pa55@db/x'}",
+        "database.url = \"postgress://ann:(hidden)@db/x\" (martlet.yaml:1): must be sqlite:PATH, sqlite::memory: or postgres://USER@HOST/DATABASE; did you mean postgres:?"
+      ),
+      (
+        "database: {url: 'postgres:/ann:pa55@db/x'}",
+        "database.url = \"postgres:(hidden)@db/x\" (martlet.yaml:1): must be sqlite:PATH, sqlite::memory: or postgres://USER@HOST/DATABASE; there is no // after postgres:"
+      ),
+      (
+        "database: {connections: 65}",
+        "database.connections = \"65\" (martlet.yaml:1): must be a whole number from 1 to 64"
+      ),
+      (
+        "database: {schema: Martlet}",
+        "database.schema = \"Martlet\" (martlet.yaml:1): must be 1 to 63 of a-z 0-9 _, not beginning with a digit"
+      ),
+      (
+        "database: {schema: 2nd}",
+        "database.schema = \"2nd\" (martlet.yaml:1): must be 1 to 63 of a-z 0-9 _, not beginning with a digit"
+      ),
+      ("database: {schema: pg_martlet}", "database.schema = \"pg_martlet\" (martlet.yaml:1): is PostgreSQL's own"),
+      (
+        "database: {schema: information_schema}",
+        "database.schema = \"information_schema\" (martlet.yaml:1): is PostgreSQL's own"
       ),
       (
         "tasks: {maxPayloadBytes: 10000000}",
@@ -399,6 +440,26 @@ struct WrongSettingsTests {
     #expect(url.shown(.text("redis://:hush@x:1/0?a=b@c")) == "\"redis://:(hidden)@x:1/0?a=b@c\"")
     #expect(url.shown(.text("amqp://ann:a:b@c@host/x")) == "\"amqp://ann:(hidden)@host/x\"")
     #expect(url.shown(.text("http://x/?a=b:c@d")) == "\"http://x/?a=b:c@d\"")
+    #expect(url.shown(.text("sqlite:/home/ann:b@c/x.db")) == "\"sqlite:/home/ann:b@c/x.db\"")
+  }
+
+  @Test(
+    "are told without a password, wherever and however badly it stands in a URL",
+    arguments: [
+      "postgres://app:hush@db:5432/x", "postgres://app:a@hush@db/x", "postgres://app:a/hush@db/x",
+      "postgres://app:a?hush@db/x", "postgres://app:a#hush@db/x", "postgres://app:12/hush@db/x", "postgres:app:hush@db",
+      "postgres//app:hush@db/x", "postgres://db/x?user=app&password=hush", "postgres:///x?PassWord=hush&host=db",
+      "postgres://db/x?sslmode=require&sslpassword=hush", "postgres://db/x?p%61ssword=hush", "app:hush@db",
+    ])
+  func passwords(url: String) throws {
+    #expect(!Setting.printable(url).contains("hush"))
+    #expect(Setting.printable(url).contains("(hidden)"))
+    for problem in try problems(flags: ["database.url": url, "server.port": "x"]) { #expect(!problem.contains("hush")) }
+    var database = Settings.Database(url: url)
+    if let location = try? DatabaseLocation(database) { #expect(!location.shown.contains("hush")) }
+    database.url = "x" + url
+    let error = #expect(throws: StoreError.self) { try DatabaseLocation(database) }
+    #expect(error?.message.contains("hush") == false)
   }
 
   @Test("made by hand are found by the same rules")

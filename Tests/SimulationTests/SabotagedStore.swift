@@ -48,6 +48,7 @@ final class SabotagedStore: TaskStore {
       })
   }
 
+  var preferredConcurrency: Int { inner.preferredConcurrency }
   func now() async throws(StoreError) -> Timestamp { try await inner.now() }
   func promote(limit: Int) async throws(StoreError) -> Promotion { try await inner.promote(limit: limit) }
   func rescue(limit: Int, randomness: Double) async throws(StoreError) -> Rescue {

@@ -32,7 +32,7 @@ import Testing
       "crash", "pause", "poison", "steered", "overlap", "snoozed", "stale finish refused", "answer lost after commit",
       "call delivered twice", "submit of unknown outcome", "rescued LOST", "rescued TIMED_OUT",
       "dead RETRIES_EXHAUSTED",
-      "dead NON_RETRYABLE",
+      "dead NON_RETRYABLE", "hint heard", "hint lost",
     ] {
       #expect(counters.all[name, default: 0] > 0, "\(name) never happened")
     }

@@ -10,6 +10,7 @@ final class World: Sendable {
   let scheduler: Scheduler
   let random: RandomSource
   let store: MemoryStore
+  let wire: HintWire?
   let clock: ProcessClock
   let counters: Counters
   let judge: Judge
@@ -46,7 +47,13 @@ final class World: Sendable {
     self.counters = counters
     clock = ProcessClock(scheduler: scheduler)
     let start: Int64 = 1_800_000_000_000
-    store = MemoryStore(clock: { Timestamp(milliseconds: start + scheduler.now / 1_000_000) })
+    // Half of the worlds have a store that takes many calls at once, half a wire between their nodes.
+    store = MemoryStore(
+      preferredConcurrency: seed % 2 == 0 ? 4 : 1,
+      clock: { Timestamp(milliseconds: start + scheduler.now / 1_000_000) })
+    wire =
+      seed % 4 < 2
+      ? nil : HintWire(scheduler: scheduler, random: RandomSource(seed: seed), counters: counters, loss: 0.3)
     var faults = LinkFaults()
     faults.longestLatency = [.zero, .milliseconds(2), .milliseconds(40)][random.below(3)]
     if random.below(2) == 0 { faults.failsBefore = 0.05 }
@@ -85,10 +92,12 @@ final class World: Sendable {
     }
     let judge = judge
     let store: any TaskStore = sabotage.map { SabotagedStore(self.store, $0) } ?? self.store
+    var options = SimulatedNode.Options()
+    options.wire = wire
     let node = try SimulatedNode(
       process: process, scheduler: scheduler, store: store, random: RandomSource(seed: random.next()),
       counters: counters,
-      handlers: { identity in [ScriptedHandler(identity: identity, judge: judge)] })
+      handlers: { identity in [ScriptedHandler(identity: identity, judge: judge)] }, options: options)
     node.link.faults = plan.faults
     judge.add(node)
     nodes.withLock { $0.append(node) }

@@ -1,8 +1,11 @@
 // The stores that all of this suite runs on. A new one is one line more.
 
+import Foundation
 import MartletCore
+import MartletPostgres
 import MartletSQLite
 import MartletTestKit
+import PostgresServer
 
 let stores: [StoreUnderTest] = [
   .memory,
@@ -11,6 +14,17 @@ let stores: [StoreUnderTest] = [
   },
   StoreUnderTest(name: "sqlite in memory", isPersistent: false) { time, _ in
     try await SQLiteStore.open(path: ":memory:", clock: time.clock)
+  },
+  StoreUnderTest(name: "postgres", isPersistent: true) { time, directory in
+    var options = PostgresStore.Options(url: try await PostgresServer.shared.url())
+    // A schema for each test; the same for the same directory.
+    options.schema =
+      "t" + URL(fileURLWithPath: directory).lastPathComponent.lowercased().filter { $0.isHexDigit }.suffix(32)
+    options.durability = .relaxed
+    options.connections = 2
+    options.answerWithin = .seconds(120)  // a machine under load is no failure of the store
+    options.clock = time.clock
+    return try await PostgresStore.open(options)
   },
 ]
 

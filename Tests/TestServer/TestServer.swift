@@ -21,11 +21,14 @@ struct WaitForFile: TaskHandler {
     var path: String
     /// Blocks its thread and does not listen when it is told to stop.
     var isStubborn: Bool?
+    /// A file that is told of the attempt first: a line with the task and its number.
+    var effects: String?
   }
 
   static let type = "WAIT_FOR_FILE"
 
   func run(_ payload: Payload, context: AttemptContext) async throws -> TaskResult {
+    if let effects = payload.effects { try tell(effects, "\(context.taskID) \(context.attempt)\n") }
     while !FileManager.default.fileExists(atPath: payload.path) {
       if payload.isStubborn == true {
         usleep(20_000)
@@ -34,6 +37,14 @@ struct WaitForFile: TaskHandler {
       }
     }
     return .done
+  }
+
+  /// One write to the end of the file: lines of several processes do not mix.
+  private func tell(_ path: String, _ line: String) throws {
+    let descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT, 0o644)
+    guard descriptor >= 0 else { throw CocoaError(.fileWriteUnknown) }
+    defer { close(descriptor) }
+    guard write(descriptor, line, line.utf8.count) == line.utf8.count else { throw CocoaError(.fileWriteUnknown) }
   }
 }
 

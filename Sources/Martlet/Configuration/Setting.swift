@@ -43,15 +43,14 @@ package struct Setting: Sendable {
 
   /// A value as it may be shown: secrets hidden, one line, not too long.
   func shown(_ raw: RawSetting) -> String {
-    guard !isSecret else { return Self.redacted }
+    guard !isSecret else { return Secrets.hidden }
     return "\"" + Self.printable(raw.text) + "\""
   }
 
-  static let redacted = "(hidden)"
-
   /// Passwords in URLs hidden, control characters replaced, at most 120 characters.
   static func printable(_ text: String) -> String {
-    let line = String(String.UnicodeScalarView(withoutPassword(text).unicodeScalars.map { isControl($0) ? "·" : $0 }))
+    let line = String(
+      String.UnicodeScalarView(Secrets.hidden(in: text).unicodeScalars.map { isControl($0) ? "·" : $0 }))
     return line.count > 120 ? line.prefix(119) + "…" : line
   }
 
@@ -60,15 +59,6 @@ package struct Setting: Sendable {
     case .control, .lineSeparator, .paragraphSeparator: true
     default: false
     }
-  }
-
-  /// `scheme://user:password@host` loses the password.
-  private static func withoutPassword(_ text: String) -> String {
-    guard let scheme = text.firstRange(of: "://") else { return text }
-    let rest = text[scheme.upperBound...]
-    let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
-    guard let at = authority.lastIndex(of: "@"), let colon = authority[..<at].firstIndex(of: ":") else { return text }
-    return String(text[...colon]) + redacted + String(text[at...])
   }
 }
 

@@ -71,13 +71,23 @@ public struct Settings: Sendable, Hashable {
 
   /// Where tasks are kept.
   public struct Database: Sendable, Hashable {
-    /// `sqlite:PATH`, relative to the working directory, or `sqlite::memory:`.
+    /// `sqlite:PATH`, relative to the working directory, `sqlite::memory:`, or `postgres://USER@HOST/DATABASE`, as libpq
+    /// reads it.
     public var url: String
+    /// How many connections this node has to PostgreSQL, besides the one that listens. SQLite takes no notice of it.
+    public var connections: Int
+    /// Where in a PostgreSQL database the tables are, so that several installations can share it. SQLite takes no notice of it.
+    public var schema: String
     /// What an accepted task survives.
     public var durability: Durability
 
-    public init(url: String = "sqlite:martlet.db", durability: Durability = .strict) {
+    public init(
+      url: String = "sqlite:martlet.db", connections: Int = 4, schema: String = "martlet",
+      durability: Durability = .strict
+    ) {
       self.url = url
+      self.connections = connections
+      self.schema = schema
       self.durability = durability
     }
   }

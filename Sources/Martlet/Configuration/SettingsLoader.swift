@@ -32,7 +32,7 @@ package struct LoadedSettings: Sendable {
     Setting.supported.map { setting in
       let value = otherValues[setting.key] ?? setting.show(settings)
       return Row(
-        key: setting.key, value: setting.isSecret && !value.isEmpty ? Setting.redacted : Setting.printable(value),
+        key: setting.key, value: setting.isSecret && !value.isEmpty ? Secrets.hidden : Setting.printable(value),
         source: source(of: setting.key))
     }
   }

@@ -20,12 +20,20 @@ extension Setting {
       "server.roles", \.server.roles, .choices(), flag: "--roles", needsRestart: true,
       "Duties of this node. `notifier` has nothing to do yet."),
     Setting(
-      "database.url", \.database.url, .text("`sqlite:PATH` or `sqlite::memory:`", complaint: databaseComplaint),
+      "database.url", \.database.url,
+      .text("`sqlite:PATH`, `sqlite::memory:` or `postgres://USER@HOST/DATABASE`", complaint: databaseComplaint),
       flag: "--database", needsRestart: true,
       "Where tasks are kept. A relative path starts at the working directory."),
     Setting(
+      "database.connections", \.database.connections, .whole(1...64), needsRestart: true,
+      "Connections of this node to PostgreSQL, besides the one that listens. No effect with SQLite."),
+    Setting(
+      "database.schema", \.database.schema, .text("name of `a-z 0-9 _`", complaint: schemaComplaint),
+      needsRestart: true,
+      "Schema of the tables in a PostgreSQL database, one for each installation. No effect with SQLite."),
+    Setting(
       "database.durability", \.database.durability, .choice, flag: "--durability", needsRestart: true,
-      "`strict`: what was acknowledged survives a power cut. `relaxed`: faster, and a power cut may cost the last moments."
+      "`strict`: what was acknowledged survives a power cut; a PostgreSQL server that cannot promise it is refused. `relaxed`: faster, and a power cut may cost the last moments."
     ),
     Setting(
       "workers.concurrency", \.workers.concurrency, .whole(1...10_000), alias: "WORKER_CONCURRENCY",
@@ -90,7 +98,7 @@ extension Setting {
   /// What later versions will do; naming it is a clear error rather than an unknown key.
   static let planned: [Setting] =
     [
-      "server.tls.certificate", "server.tls.key", "database.connections", "database.schema", "redis.url",
+      "server.tls.certificate", "server.tls.key", "redis.url",
       "idempotency.retentionSeconds", "auth.jwt.secret", "auth.jwt.jwks", "auth.jwt.issuer", "auth.jwt.audience",
       "auth.apiKeys", "auth.bootstrapKey", "rateLimit.perSecond", "rateLimit.burst", "notifications.webhook.url",
       "notifications.webhook.secret", "notifications.email.to", "notifications.email.from", "notifications.smtp.host",
@@ -134,12 +142,28 @@ extension Settings {
 }
 
 @Sendable private func databaseComplaint(_ url: String) -> Complaint? {
-  let scheme = url.prefix { $0 != ":" }
-  if scheme == "postgres" || scheme == "postgresql" { return "is not supported by this version yet; use sqlite:PATH" }
-  let path = url.dropFirst("sqlite:".count)
-  // `sqlite://data/x.db` reads like a relative path and would mean `/data/x.db`.
-  let isMisleading = path.hasPrefix("//") && !path.hasPrefix("///")
-  return url.hasPrefix("sqlite:") && !path.isEmpty && !isMisleading ? nil : "must be sqlite:PATH or sqlite::memory:"
+  let forms = "must be sqlite:PATH, sqlite::memory: or postgres://USER@HOST/DATABASE"
+  let scheme = String(url.prefix { $0 != ":" })
+  switch scheme {
+  case "sqlite":
+    let path = url.dropFirst("sqlite:".count)
+    // `sqlite://data/x.db` reads like a relative path and would mean `/data/x.db`.
+    let isMisleading = path.hasPrefix("//") && !path.hasPrefix("///")
+    return path.isEmpty || isMisleading ? Complaint(forms) : nil
+  case "postgres", "postgresql":
+    return url.hasPrefix(scheme + "://") ? nil : Complaint(forms + "; there is no // after \(scheme):")
+  default:
+    let nearest = nearestName(to: scheme.lowercased(), among: ["sqlite", "postgres", "postgresql"])
+    return Complaint(forms + (nearest.map { "; did you mean \($0):?" } ?? ""))
+  }
+}
+
+@Sendable private func schemaComplaint(_ name: String) -> Complaint? {
+  let isName =
+    (1...63).contains(name.utf8.count) && name.utf8.first.map { !(0x30...0x39).contains($0) } == true
+    && name.utf8.allSatisfy { (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == UInt8(ascii: "_") }
+  if !isName { return "must be 1 to 63 of a-z 0-9 _, not beginning with a digit" }
+  return name.hasPrefix("pg_") || name == "information_schema" ? "is PostgreSQL's own" : nil
 }
 
 @Sendable private func queuesComplaint(_ queues: [String]) -> Complaint? {

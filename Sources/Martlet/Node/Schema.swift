@@ -1,7 +1,7 @@
 // The schema of a database, for the command line.
 
-internal import Foundation
 package import MartletCore
+internal import MartletPostgres
 internal import MartletSQLite
 
 package struct Schema: Sendable {
@@ -11,15 +11,22 @@ package struct Schema: Sendable {
   package let pending: [String]
 
   package static func read(_ database: Settings.Database) async throws(StoreError) -> Schema {
-    let (known, applied) = try await SQLiteStore.migrationStatus(path: DatabaseLocation(database.url).path)
+    let (known, applied) =
+      switch try DatabaseLocation(database) {
+      case .sqlite(let path): try await SQLiteStore.migrationStatus(path: path)
+      case .postgres(let url, _): try await PostgresStore.migrationStatus(database.postgresOptions(url))
+      }
     return Schema(applied: applied, pending: known.filter { !applied.contains($0) })
   }
 
-  /// Creates the database if there is none.
+  /// Creates the database if there is none; in PostgreSQL, the schema.
   package static func migrate(_ database: Settings.Database) async throws(StoreError) {
-    let store = try await SQLiteStore.open(
-      path: DatabaseLocation(database.url).path, role: .tool,
-      clock: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) })
-    await store.close()
+    switch try DatabaseLocation(database) {
+    case .sqlite(let path):
+      let store = try await SQLiteStore.open(path: path, role: .tool, clock: DatabaseLocation.wallClock)
+      await store.close()
+    case .postgres(let url, _):
+      try await PostgresStore.migrate(database.postgresOptions(url))
+    }
   }
 }

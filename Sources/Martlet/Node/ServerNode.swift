@@ -5,7 +5,6 @@ internal import Logging
 internal import MartletCore
 internal import MartletEngine
 internal import MartletHTTP
-internal import MartletSQLite
 internal import ServiceLifecycle
 
 /// One run of a node, from opening the store to closing it.
@@ -22,7 +21,7 @@ struct ServerNode: Service {
   private static let mostThreads = 256
 
   func run() async throws {
-    let location = try DatabaseLocation(settings.database.url)
+    let location = try DatabaseLocation(settings.database)
     let builtIn = BuiltInHandlers(settings: settings)
     let result = await Result { () async throws -> Void in try await serve(location, builtIn) }
     await builtIn.shutdown()
@@ -32,9 +31,7 @@ struct ServerNode: Service {
 
   private func serve(_ location: DatabaseLocation, _ builtIn: BuiltInHandlers) async throws {
     let registry = try HandlerRegistry(allHandlers(builtIn))
-    let store = try await SQLiteStore.open(
-      path: location.path, durability: settings.database.durability == .strict ? .strict : .relaxed,
-      clock: { Timestamp(milliseconds: Int64((Date().timeIntervalSince1970 * 1000).rounded(.down))) })
+    let store = try await location.open(settings.database, logger: logger)
     let executor = HandlerExecutor(maxThreads: min(max(2, settings.workers.concurrency), Self.mostThreads))
     let registryOfMetrics = PrometheusRegistry()
     let engine = Engine(
@@ -42,7 +39,7 @@ struct ServerNode: Service {
       metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)
     let http =
       settings.server.roles.contains(.api) ? httpServer(engine, metrics: registryOfMetrics, location) : nil
-    if http == nil { onStart(StartedNode(address: nil, database: location.shown, service: engine.service)) }
+    if http == nil { onStart(started(engine, address: nil, location)) }
     let result = await Result { () async throws -> Void in try await run(engine, http, store) }
     await store.close()
     executor.shutdown()
@@ -50,7 +47,7 @@ struct ServerNode: Service {
   }
 
   /// Both until both have drained; a failure of one stops the other.
-  private func run(_ engine: Engine, _ http: HTTPServer?, _ store: SQLiteStore) async throws {
+  private func run(_ engine: Engine, _ http: HTTPServer?, _ store: any TaskStore) async throws {
     let drained = Alarm()
     try await withGracefulShutdownHandler {
       try await withThrowingTaskGroup(of: Void.self) { group in
@@ -79,7 +76,7 @@ struct ServerNode: Service {
   }
 
   /// A handler that does not stop cannot be made to: when its time is over the process ends without it, and its lease heals.
-  private func leaveBehind(_ engine: Engine, _ store: SQLiteStore, after drained: Alarm) async throws {
+  private func leaveBehind(_ engine: Engine, _ store: any TaskStore, after drained: Alarm) async throws {
     await drained.wait()
     do {
       try await Task.sleep(for: .seconds(settings.workers.shutdownGraceSeconds) + Self.cancellationGrace)
@@ -103,9 +100,13 @@ struct ServerNode: Service {
       }, logger: logger, metricsFactory: metrics,
       onListening: { host, port in
         let host = host.contains(":") ? "[\(host)]" : host
-        onStart(
-          StartedNode(address: "http://\(host):\(port)", database: location.shown, service: engine.service))
+        onStart(started(engine, address: "http://\(host):\(port)", location))
       })
+  }
+
+  private func started(_ engine: Engine, address: String?, _ location: DatabaseLocation) -> StartedNode {
+    StartedNode(
+      address: address, database: location.shown, roles: settings.server.roles, service: engine.service)
   }
 
   /// The built-in ones, but for the types that the embedder handles.

@@ -7,15 +7,19 @@ internal import MartletCore
 
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "bench", abstract: "Measure this machine: submits, bulk, drain, pickup latency, memory.",
+    commandName: "bench", abstract: "Measure this machine: submits, bulk, drain, pickup latency, backlog, memory.",
     discussion: """
-      Works on databases of its own in the given directory, with fsync at every commit, and removes them. Each figure is the \
-      median over the rounds, with the lowest and highest. Scenarios: \
+      Works on SQLite files of its own or on schemas of its own in a PostgreSQL database, with every commit on disk, and \
+      removes them. Each figure is the median over the rounds, with the lowest and highest. Scenarios: \
       \(Scenario.allCases.map(\.rawValue).joined(separator: ", ")).
       """)
 
-  @Option(help: ArgumentHelp("Where to make the databases (default: the working directory).", valueName: "path"))
+  @Option(help: ArgumentHelp("Where to make SQLite files (default: the working directory).", valueName: "path"))
   var directory = "."
+  @Option(help: ArgumentHelp("Measure on this PostgreSQL database instead, in schemas of its own.", valueName: "url"))
+  var database: String?
+  @Option(help: "Processes that carry out tasks, 1 or 2; 2 only with --database.")
+  var nodes = 1
   @Option(help: "How often to run each scenario.")
   var rounds = 5
   @Option(help: "Tasks in the backlog that is drained.")
@@ -24,9 +28,20 @@ struct BenchCommand: AsyncParsableCommand {
   var seconds = 3.0
   @Option(name: .customLong("scenario"), help: ArgumentHelp("Only this one; may be repeated.", valueName: "name"))
   var scenarios: [Scenario] = []
+  @Option(help: .hidden)
+  var node: String?  // the schema on which this process is one of the nodes
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
+    guard database.map({ $0.hasPrefix("postgres://") || $0.hasPrefix("postgresql://") }) ?? true else {
+      throw ValidationError("--database must begin with postgres://")
+    }
+    guard nodes == 1 || (nodes == 2 && database != nil) else {
+      throw ValidationError("--nodes must be 1, or 2 with --database")
+    }
+    guard !scenarios.contains(database == nil ? .backlog : .memory) else {
+      throw ValidationError("the scenario backlog is for --database, memory for SQLite")
+    }
     guard (1...100).contains(rounds) else { throw ValidationError("--rounds must be from 1 to 100") }
     guard (1000...10_000_000).contains(tasks) else { throw ValidationError("--tasks must be from 1000 to 10000000") }
     guard (0.1...600).contains(seconds) else { throw ValidationError("--seconds must be from 0.1 to 600") }
@@ -37,11 +52,15 @@ struct BenchCommand: AsyncParsableCommand {
     options.rounds = rounds
     options.drainTasks = tasks
     options.seconds = seconds
+    options.database = database
+    options.nodes = nodes
     options.executable = Bundle.main.executablePath
     if !scenarios.isEmpty { options.scenarios = Set(scenarios) }
+    let bench = Bench(options) { Console.error($0) }
     let measurements: [BenchResult]
     do {
-      measurements = try await Bench(options) { Console.error($0) }.run()
+      if let node { return try await bench.runNode(schema: node) }
+      measurements = try await bench.run()
     } catch {
       throw CommandFailure(.failed, (error as? StoreError)?.message ?? String(describing: error))
     }

@@ -14,7 +14,9 @@ struct SettingsOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The port to listen on; 0 takes a free one (default: 8080).", valueName: "port"))
   var port: String?
   @Option(
-    help: ArgumentHelp("The database: sqlite:PATH or sqlite::memory: (default: sqlite:martlet.db).", valueName: "url"))
+    help: ArgumentHelp(
+      "The database: sqlite:PATH, sqlite::memory: or postgres://USER@HOST/DATABASE (default: sqlite:martlet.db).",
+      valueName: "url"))
   var database: String?
   @Option(
     help: ArgumentHelp(

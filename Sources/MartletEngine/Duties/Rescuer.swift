@@ -3,26 +3,61 @@
 
 internal import Logging
 internal import MartletCore
+internal import Synchronization
 
 extension PeriodicService {
-  /// Attempts whose leases are over end LOST or TIMED_OUT.
+  /// Attempts whose leases are over end LOST or TIMED_OUT. After an outage of the store those who hold results get a moment to
+  /// report them first: their leases ended because nobody could renew them, and the work is done.
   static func rescuer(_ engine: EngineParts) -> PeriodicService {
-    PeriodicService("rescuer", clock: engine.clock, random: engine.random, logger: engine.logger) {
+    let outage = Mutex(Outage())
+    return PeriodicService("rescuer", clock: engine.clock, random: engine.random, logger: engine.logger) {
       () throws(StoreError) in
-      let rescue = try await engine.timed("rescue") { () throws(StoreError) in
-        try await engine.store.rescue(limit: 500, randomness: engine.random.fraction())
+      do throws(StoreError) {
+        if outage.withLock(\.isOne) {
+          _ = try await engine.store.now()
+          outage.withLock { $0.end() }
+          return Outage.grace
+        }
+        let rescue = try await engine.timed("rescue") { () throws(StoreError) in
+          try await engine.store.rescue(limit: 500, randomness: engine.random.fraction())
+        }
+        outage.withLock { $0.end() }
+        for rescued in rescue.rescued { tell(of: rescued, engine) }
+        return rescue.isPartial ? .zero : .milliseconds(500)
+      } catch {
+        outage.withLock { $0.failed(at: engine.clock.now) }
+        throw error
       }
-      for rescued in rescue.rescued {
-        engine.logger.warning(
-          "an attempt ended without a word from its worker",
-          metadata: [
-            "task_id": "\(rescued.id)", "type": "\(rescued.lane.type)", "outcome": "\(rescued.outcome.rawValue)",
-            "status": "\(rescued.status.rawValue)",
-          ])
-        engine.metrics.ended(rescued.lane, outcome: rescued.outcome, after: nil)
-        engine.settled(rescued.id, lane: rescued.lane, status: rescued.status)
-      }
-      return rescue.isPartial ? .zero : .milliseconds(500)
     }
+  }
+
+  private static func tell(of rescued: Rescue.Rescued, _ engine: EngineParts) {
+    engine.logger.warning(
+      "an attempt ended without a word from its worker",
+      metadata: [
+        "task_id": "\(rescued.id)", "type": "\(rescued.lane.type)", "outcome": "\(rescued.outcome.rawValue)",
+        "status": "\(rescued.status.rawValue)",
+      ])
+    engine.metrics.ended(rescued.lane, outcome: rescued.outcome, after: nil)
+    engine.settled(rescued.id, lane: rescued.lane, status: rescued.status)
+  }
+}
+
+/// Failures of the store that last longer than the shortest lease; a single one is none.
+private struct Outage {
+  /// A little longer than the longest pause between two attempts to report (`Backoff`).
+  static let grace = Duration.seconds(3)
+
+  private var since: MonotonicTime?
+  private(set) var isOne = false
+
+  mutating func failed(at now: MonotonicTime) {
+    let since = since ?? now
+    self.since = since
+    if now - since >= .seconds(1) { isOne = true }
+  }
+
+  mutating func end() {
+    (since, isOne) = (nil, false)
   }
 }

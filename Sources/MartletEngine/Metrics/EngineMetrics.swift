@@ -38,6 +38,10 @@ final class EngineMetrics: Sendable {
     }
   }
 
+  func leaseLost(_ lane: Lane) {
+    series.leaseLost(lane)
+  }
+
   func storeCall(_ operation: String, took duration: Duration) {
     series.storeCall(operation, took: duration)
   }

@@ -17,6 +17,8 @@ package struct MetricName: Sendable, Hashable {
   package static let attempts = MetricName("martlet_attempts_total", "Attempts that ended, by outcome.")
   package static let retries = MetricName("martlet_retries_total", "Attempts that failed with a further one to come.")
   package static let deadLetters = MetricName("martlet_dead_letters_total", "Tasks that ended DEAD.")
+  package static let leasesLost = MetricName(
+    "martlet_leases_lost_total", "Attempts of this node whose lease was lost before their end was reported.")
   package static let taskRun = MetricName("martlet_task_run_seconds", "How long attempts ran.")
   package static let taskWait = MetricName(
     "martlet_task_wait_seconds", "How long tasks were READY before an attempt began.")
@@ -44,7 +46,8 @@ package struct MetricName: Sendable, Hashable {
   package static let store = MetricName("martlet_store_seconds", "How long calls of the store took, commit included.")
 
   package static let all = [
-    tasksSubmitted, attempts, retries, deadLetters, taskRun, taskWait, queueTasks, queueOldestReady, leases, workers,
+    tasksSubmitted, attempts, retries, deadLetters, leasesLost, taskRun, taskWait, queueTasks, queueOldestReady,
+    leases, workers,
     outboxEvents, outboxOldest, httpRequests, httpRequest, store,
   ]
 }

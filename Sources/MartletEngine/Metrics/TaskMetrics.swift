@@ -46,6 +46,10 @@ package final class TaskMetrics: Sendable {
     handles(of: lane).deadLetters.increment(by: 1)
   }
 
+  package func leaseLost(_ lane: Lane) {
+    handles(of: lane).leasesLost.increment(by: 1)
+  }
+
   /// `operation` is one of the few names in the code, never a client's.
   package func storeCall(_ operation: String, took duration: Duration) {
     let timer = operations.withLock { operations in
@@ -105,6 +109,7 @@ private final class LaneHandles: Sendable {
   let submitted: any CounterHandler
   let retries: any CounterHandler
   let deadLetters: any CounterHandler
+  let leasesLost: any CounterHandler
   let wait: any TimerHandler
   let run: any TimerHandler
   private let outcomes = Mutex<[AttemptOutcome: any CounterHandler]>([:])
@@ -116,6 +121,7 @@ private final class LaneHandles: Sendable {
     submitted = factory.makeCounter(label: MetricName.tasksSubmitted.text, dimensions: labels)
     retries = factory.makeCounter(label: MetricName.retries.text, dimensions: labels)
     deadLetters = factory.makeCounter(label: MetricName.deadLetters.text, dimensions: labels)
+    leasesLost = factory.makeCounter(label: MetricName.leasesLost.text, dimensions: labels)
     wait = factory.makeTimer(label: MetricName.taskWait.text, dimensions: labels)
     run = factory.makeTimer(label: MetricName.taskRun.text, dimensions: labels)
     self.labels = labels

@@ -21,7 +21,7 @@ package final class TaskService: Sendable {
     self.registry = registry
     self.defaults = defaults
     ids = TaskIDGenerator(random: parts.random)
-    submitting = Coalescer { (submissions) throws(StoreError) in
+    submitting = Coalescer(lanes: parts.store.preferredConcurrency) { (submissions) throws(StoreError) in
       try await parts.timed("submit") { () throws(StoreError) in try await parts.store.submit(submissions) }
     }
     reading = Coalescer(lanes: 2) { (ids) throws(StoreError) in
@@ -248,11 +248,10 @@ package final class TaskService: Sendable {
   /// Never throws: trouble is what it tells.
   package func readiness() async -> Readiness {
     var components: [Readiness.Component] = []
-    do throws(StoreError) {
-      try await parts.store.check()
-      components.append(.init(name: "store", isHealthy: true, detail: storeNote))
-    } catch {
-      components.append(.init(name: "store", isHealthy: false, detail: error.message))
+    switch await parts.probe.ask(for: .seconds(1)) {
+    case .success: components.append(.init(name: "store", isHealthy: true, detail: storeNote))
+    case .failure(let error): components.append(.init(name: "store", isHealthy: false, detail: error.message))
+    case nil: components.append(.init(name: "store", isHealthy: false, detail: "no answer within 1 s"))
     }
     if isDraining.withLock(\.self) {
       components.append(.init(name: "node", isHealthy: false, detail: "shutting down"))

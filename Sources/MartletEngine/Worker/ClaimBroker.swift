@@ -19,6 +19,19 @@ package final class ClaimBroker: Sendable {
     var nextID = 0
     var waiting: [Int: Waiter] = [:]
     var isClosed = false
+    /// Something happened on this node: look at once.
+    var isRung = false
+    /// Something happened on another node: look soon.
+    var isHinted = false
+    var lastLook = MonotonicTime(nanoseconds: .min / 2)
+    /// Looks in a row that found nothing.
+    var emptyLooks = 0
+
+    /// Every node hears of a task that one of them can get. Those who keep coming too late look less often, the others get it as
+    /// quickly as before, and nothing waits longer than this.
+    var pauseAfterHint: Duration {
+      emptyLooks < 2 ? .zero : min(.milliseconds(1 << min(emptyLooks - 2, 10)), .milliseconds(10))
+    }
   }
 
   private struct Waiter {
@@ -58,7 +71,7 @@ package final class ClaimBroker: Sendable {
           state.waiting[id] = Waiter(request: request, continuation: continuation)
           return false
         }
-        if isRefused { continuation.resume(returning: none) } else { alarm.ring() }
+        if isRefused { continuation.resume(returning: none) } else { look { $0.isRung = true } }
       }
     } onCancel: {
       // What is on its way for it is given back when it arrives.
@@ -67,15 +80,28 @@ package final class ClaimBroker: Sendable {
     }
   }
 
-  /// There may be work in these lanes.
+  /// There may be work in these lanes, by this node's doing.
   package func ring(_ lanes: Set<Lane>) {
+    if isWanted(lanes) { look { $0.isRung = true } }
+  }
+
+  /// There may be work in these lanes, by another node's doing; nil: in any.
+  package func hear(of lanes: Set<Lane>?) {
+    if lanes.map(isWanted) ?? true { look { $0.isHinted = true } }
+  }
+
+  private func isWanted(_ lanes: Set<Lane>) -> Bool {
+    // A waiter that is being asked for just now may have missed it, so it is among those looked at.
     let requests = state.withLock { $0.waiting.values.map { $0.request } }
-    let isWanted = requests.contains { request in
+    return requests.contains { request in
       let request = request()
       return lanes.contains { request.takes($0) }
     }
-    // A waiter that is being asked for just now may have missed it, so it is among those looked at.
-    if isWanted { alarm.ring() }
+  }
+
+  private func look(_ note: (inout State) -> Void) {
+    state.withLock { note(&$0) }
+    alarm.ring()
   }
 
   /// No more work is given out; all who wait get none.
@@ -91,26 +117,49 @@ package final class ClaimBroker: Sendable {
   package func run() async {
     var backoff = Backoff(random: random)
     while !Task.isCancelled {
-      await alarm.wait(until: clock.now + pollInterval, on: clock)
+      let lookAt = nextLook
+      if lookAt > clock.now {
+        await alarm.wait(until: lookAt, on: clock)
+        continue
+      }
       let asked = ask()
       guard !asked.isEmpty else { continue }
       let sentAt = clock.now
       do throws(StoreError) {
         let answers = try await source.claim(asked.map(\.request))
         if backoff.succeeded() { logger.info("claiming works again") }
+        looked(andFound: answers.contains { !$0.isEmpty })
         await hand(answers.map { Claimed(tasks: $0, sentAt: sentAt) }, to: asked.map(\.id))
       } catch {
         if backoff.isFirst { logger.error("cannot claim: \(error.message)") }
         try? await clock.sleep(for: backoff.failed())  // cancelled: the loop ends
-        alarm.ring()
+        look { $0.isRung = true }
       }
     }
     close()
   }
 
+  private var nextLook: MonotonicTime {
+    state.withLock { state in
+      if state.isRung { return state.lastLook }
+      return state.lastLook + (state.isHinted ? state.pauseAfterHint : pollInterval)
+    }
+  }
+
+  private func looked(andFound hasFound: Bool) {
+    let now = clock.now
+    state.withLock { state in
+      state.lastLook = now
+      state.emptyLooks = hasFound ? 0 : state.emptyLooks + 1
+    }
+  }
+
+  /// What is asked of the store now. Rings that come from here on are for the next look.
   private func ask() -> [(id: Int, request: ClaimRequest)] {
+    let now = clock.now
     let waiting = state.withLock { state in
-      state.waiting.keys.sorted().compactMap { id in state.waiting[id].map { (id: id, request: $0.request) } }
+      (state.isRung, state.isHinted, state.lastLook) = (false, false, now)
+      return state.waiting.keys.sorted().compactMap { id in state.waiting[id].map { (id: id, request: $0.request) } }
     }
     return waiting.map { waiter in
       var request = waiter.request()

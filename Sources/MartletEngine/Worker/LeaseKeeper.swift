@@ -1,6 +1,6 @@
 // Holds on to the leases of a worker: renews them together at a third of their length, tells an attempt when its time is up,
 // when its cancellation was asked for, and to stop before a lease ends that could not be renewed. All on the monotonic clock,
-// counted from before each call was sent.
+// counted from before each call was sent; a call that takes long keeps nobody from being stopped in time.
 
 internal import Logging
 internal import MartletCore
@@ -11,8 +11,26 @@ final class LeaseKeeper: Sendable {
   private let clock: any EngineClock
   private let logger: Logger
   private let alarm = Alarm()
-  private let held = Mutex<[LeaseID: Held]>([:])
-  private let nextWake = Mutex(MonotonicTime(nanoseconds: .max))
+  private let state = Mutex(State())
+  private let isFailing = Mutex(false)
+
+  private struct State {
+    var held: [LeaseID: Held] = [:]
+    /// When `run` looks at them next. Guarded together with them, or one that is added just then would be overlooked.
+    var nextWake = MonotonicTime.far
+
+    /// True if `run` has to be woken for it.
+    mutating func mustWake(by time: MonotonicTime) -> Bool {
+      guard time < nextWake else { return false }
+      nextWake = time
+      return true
+    }
+
+    mutating func planWake() -> MonotonicTime {
+      nextWake = held.values.lazy.map(\.nextLook).min() ?? .far
+      return nextWake
+    }
+  }
 
   private struct Held {
     let signal: AttemptSignal
@@ -24,9 +42,15 @@ final class LeaseKeeper: Sendable {
     let deadline: MonotonicTime
     var renewAt: MonotonicTime
     var isStopped = false
+    /// Asked about while a renewal was under way, which may have been too early to know.
+    var isNudged = false
+    var isRenewing = false
 
     /// When to look at it next.
-    var nextLook: MonotonicTime { isStopped ? renewAt : min(renewAt, deadline, stopAt) }
+    var nextLook: MonotonicTime {
+      let renewal = isRenewing ? .far : renewAt
+      return isStopped ? renewal : min(renewal, deadline, stopAt)
+    }
     /// Early enough for a handler to stop before the lease is somebody else's.
     var stopAt: MonotonicTime { endsAt < deadline ? endsAt + (.zero - min(length / 10, .seconds(2))) : deadline }
   }
@@ -42,63 +66,61 @@ final class LeaseKeeper: Sendable {
     let entry = Held(
       signal: signal, context: context, length: task.leaseDuration, endsAt: sentAt + task.expiresIn,
       deadline: sentAt + task.timeout, renewAt: sentAt + task.leaseDuration / 3)
-    held.withLock { $0[task.lease] = entry }
-    wake(by: entry.nextLook)
+    let mustWake = state.withLock { state in
+      state.held[task.lease] = entry
+      return state.mustWake(by: entry.nextLook)
+    }
+    if mustWake { alarm.ring() }
   }
 
   /// Whether its work may still be begun: a process that stood still may have lost it meanwhile.
   func mayBegin(_ lease: LeaseID) -> Bool {
     let now = clock.now
-    return held.withLock { held in held[lease].map { !$0.isStopped && $0.stopAt > now } ?? false }
+    return state.withLock { state in state.held[lease].map { !$0.isStopped && $0.stopAt > now } ?? false }
   }
 
   func letGo(_ lease: LeaseID) {
-    _ = held.withLock { $0.removeValue(forKey: lease) }
+    _ = state.withLock { $0.held.removeValue(forKey: lease) }
   }
 
-  var count: Int { held.withLock(\.count) }
+  var count: Int { state.withLock(\.held.count) }
 
   /// Asks about this task's lease now rather than at its next renewal.
   func nudge(_ id: TaskID) {
     let now = clock.now
-    let isHeld = held.withLock { held in
-      guard let lease = held.keys.first(where: { $0.task == id }) else { return false }
-      held[lease]?.renewAt = now
-      return true
+    let mustWake = state.withLock { state in
+      guard let lease = state.held.keys.first(where: { $0.task == id }) else { return false }
+      state.held[lease]?.renewAt = now
+      state.held[lease]?.isNudged = true
+      return state.mustWake(by: now)
     }
-    if isHeld { wake(by: now) }
+    if mustWake { alarm.ring() }
   }
 
   func run() async {
-    while !Task.isCancelled {
-      let wakeAt = held.withLock { held in held.values.lazy.map(\.nextLook).min() }
-      nextWake.withLock { $0 = wakeAt ?? MonotonicTime(nanoseconds: .max) }
-      if let wakeAt {
-        if wakeAt > clock.now { await alarm.wait(until: wakeAt, on: clock) }
-      } else {
-        await alarm.wait()
+    await withDiscardingTaskGroup { group in
+      while !Task.isCancelled {
+        let wakeAt = state.withLock { $0.planWake() }
+        if wakeAt == .far {
+          await alarm.wait()
+        } else if wakeAt > clock.now {
+          await alarm.wait(until: wakeAt, on: clock)
+        }
+        if Task.isCancelled { return }
+        stopOverdue()
+        let sentAt = clock.now
+        let due = takeDue(at: sentAt)
+        if !due.isEmpty { group.addTask { await self.renew(due, sentAt: sentAt) } }
       }
-      if Task.isCancelled { return }
-      stopOverdue()
-      await renewDue()
     }
-  }
-
-  private func wake(by time: MonotonicTime) {
-    let isEarlier = nextWake.withLock { next in
-      guard time < next else { return false }
-      next = time
-      return true
-    }
-    if isEarlier { alarm.ring() }
   }
 
   private func stopOverdue() {
     let now = clock.now
-    let stopped = held.withLock { held -> [(AttemptSignal, StopCause)] in
+    let stopped = state.withLock { state -> [(AttemptSignal, StopCause)] in
       var stopped: [(AttemptSignal, StopCause)] = []
-      for (lease, entry) in held where !entry.isStopped && entry.stopAt <= now {
-        held[lease]?.isStopped = true
+      for (lease, entry) in state.held where !entry.isStopped && entry.stopAt <= now {
+        state.held[lease]?.isStopped = true
         stopped.append((entry.signal, entry.stopAt == entry.deadline ? .timedOut : .leaseLost))
       }
       return stopped
@@ -106,42 +128,60 @@ final class LeaseKeeper: Sendable {
     for (signal, cause) in stopped { signal.stop(cause) }
   }
 
-  private func renewDue() async {
-    let sentAt = clock.now
-    let due = held.withLock { held in
-      held.compactMap { lease, entry in entry.renewAt <= sentAt ? (lease: lease, context: entry.context) : nil }
-    }
-    guard !due.isEmpty else { return }
-    do throws(StoreError) {
-      let verdicts = try await source.renew(due.map { Renewal(lease: $0.lease, progress: $0.context.takeProgress()) })
-      for ((lease, _), verdict) in zip(due, verdicts) { note(verdict, of: lease, sentAt: sentAt) }
-    } catch {
-      logger.warning("cannot renew \(due.count) leases: \(error.message)")
-      held.withLock { held in
-        for (lease, _) in due {
-          guard let entry = held[lease] else { continue }
-          held[lease]?.renewAt = clock.now + entry.length / 10
-        }
+  private func takeDue(at now: MonotonicTime) -> [(lease: LeaseID, context: AttemptContext)] {
+    state.withLock { state in
+      var due: [(lease: LeaseID, context: AttemptContext)] = []
+      for (lease, entry) in state.held where !entry.isRenewing && entry.renewAt <= now {
+        state.held[lease]?.isRenewing = true
+        state.held[lease]?.isNudged = false
+        due.append((lease, entry.context))
       }
+      return due
     }
   }
 
+  private func renew(_ due: [(lease: LeaseID, context: AttemptContext)], sentAt: MonotonicTime) async {
+    do throws(StoreError) {
+      let verdicts = try await source.renew(due.map { Renewal(lease: $0.lease, progress: $0.context.takeProgress()) })
+      if isFailing.withLock({ $0.turn(to: false) }) { logger.info("renewing works again") }
+      for ((lease, _), verdict) in zip(due, verdicts) { note(verdict, of: lease, sentAt: sentAt) }
+    } catch {
+      if !isFailing.withLock({ $0.turn(to: true) }) {
+        logger.warning("cannot renew \(due.count) leases: \(error.message)")
+      }
+      let now = clock.now
+      state.withLock { state in
+        for (lease, _) in due {
+          guard let entry = state.held[lease] else { continue }
+          state.held[lease]?.isRenewing = false
+          state.held[lease]?.renewAt = now + entry.length / 10
+        }
+      }
+    }
+    alarm.ring()  // there are new times to wake by
+  }
+
   private func note(_ verdict: RenewalVerdict, of lease: LeaseID, sentAt: MonotonicTime) {
-    let stop = held.withLock { held -> (AttemptSignal, StopCause)? in
-      guard var entry = held[lease] else { return nil }
-      defer { held[lease] = entry }
+    let stop = state.withLock { state -> (AttemptSignal, StopCause)? in
+      guard var entry = state.held[lease] else { return nil }
+      defer { state.held[lease] = entry }
+      entry.isRenewing = false
       switch verdict {
       case .renewed(_, let expiresIn), .cancelRequested(_, let expiresIn):
         entry.endsAt = sentAt + expiresIn
-        entry.renewAt = sentAt + entry.length / 3
+        entry.renewAt = entry.isNudged ? clock.now : sentAt + entry.length / 3
         if case .cancelRequested = verdict { return (entry.signal, .cancelRequested) }
         return nil
       case .lost:
         entry.isStopped = true
-        entry.renewAt = MonotonicTime(nanoseconds: .max)
+        entry.renewAt = .far
         return (entry.signal, .leaseLost)
       }
     }
     if let (signal, cause) = stop { signal.stop(cause) }
   }
+}
+
+extension MonotonicTime {
+  fileprivate static let far = MonotonicTime(nanoseconds: .max)
 }

@@ -1,5 +1,5 @@
-// Tells the store of ended attempts, as many at once as have gathered while the call before was under way. A slot need not wait
-// for it: the lease is held until the answer is there, and a store that is down is asked again until it listens.
+// Tells the store of ended attempts, as many at once as have gathered while the calls before were under way. A slot need not
+// wait for it: the lease is held until the answer is there, and a store that is down is asked again until it listens.
 
 internal import Logging
 internal import MartletCore
@@ -19,18 +19,28 @@ final class Reporter: Sendable {
   private let onVerdict: @Sendable (Report, FinishVerdict) -> Void
   private let alarm = Alarm()
   private let state = Mutex(State())
-  /// Reports that may wait; slots stop for more, so that memory is bounded while the store is down.
+  /// Reports that may wait for their answer; slots stop for more, so that memory is bounded while the store is down.
   private let capacity: Int
+  private let lanes: Int
+  private static let largestBatch = 1000
 
   private struct State {
     var waiting: [Report] = []
+    /// Reports under way, and the calls that carry them.
+    var told = 0
+    var calls = 0
+    var isFailing = false
     var isClosed = false
     var blocked: [CheckedContinuation<Void, Never>] = []
+
+    var count: Int { waiting.count + told }
   }
 
-  /// - Parameter onVerdict: told once per report, when the store has answered.
+  /// - Parameters:
+  ///   - lanes: calls in flight at once; reports of different attempts are in no order.
+  ///   - onVerdict: told once per report, when the store has answered.
   init(
-    source: any WorkSource, clock: any EngineClock, random: RandomSource, logger: Logger, capacity: Int,
+    source: any WorkSource, clock: any EngineClock, random: RandomSource, logger: Logger, capacity: Int, lanes: Int,
     onVerdict: @escaping @Sendable (Report, FinishVerdict) -> Void
   ) {
     self.source = source
@@ -38,6 +48,7 @@ final class Reporter: Sendable {
     self.random = random
     self.logger = logger
     self.capacity = capacity
+    self.lanes = lanes
     self.onVerdict = onVerdict
   }
 
@@ -45,13 +56,13 @@ final class Reporter: Sendable {
   func report(_ report: Report) async {
     let isFull = state.withLock { state in
       state.waiting.append(report)
-      return state.waiting.count > capacity
+      return state.count > capacity
     }
     alarm.ring()
     guard isFull else { return }
     await withCheckedContinuation { continuation in
       let isFull = state.withLock { state in
-        guard state.waiting.count > capacity, !state.isClosed else { return false }
+        guard state.count > capacity, !state.isClosed else { return false }
         state.blocked.append(continuation)
         return true
       }
@@ -65,36 +76,66 @@ final class Reporter: Sendable {
     alarm.ring()
   }
 
-  /// Runs until closed and empty, or cancelled.
+  /// Runs until closed and all is told, or cancelled.
   func run() async {
-    defer { unblock() }
+    await withDiscardingTaskGroup { group in
+      while !Task.isCancelled {
+        switch next() {
+        case .tell(let batch): group.addTask { await self.tell(batch) }
+        case .wait: await alarm.wait()
+        case .done: return
+        }
+      }
+    }
+    unblock()
+  }
+
+  private enum Step {
+    case tell([Report])
+    case wait
+    case done
+  }
+
+  private func next() -> Step {
+    state.withLock { state in
+      if state.waiting.isEmpty { return state.isClosed ? .done : .wait }
+      guard state.calls < lanes else { return .wait }
+      let batch = Array(state.waiting.prefix(Self.largestBatch))
+      state.waiting.removeFirst(batch.count)
+      state.told += batch.count
+      state.calls += 1
+      return .tell(batch)
+    }
+  }
+
+  /// Until the store has answered, or the task is cancelled.
+  private func tell(_ batch: [Report]) async {
     var backoff = Backoff(random: random)
     while !Task.isCancelled {
-      let (batch, isClosed) = state.withLock { state in (Array(state.waiting.prefix(1000)), state.isClosed) }
-      if batch.isEmpty {
-        if isClosed { return }
-        await alarm.wait()
-        continue
-      }
       do throws(StoreError) {
         let verdicts = try await source.finish(batch.map(\.finish))
-        if backoff.succeeded() { logger.info("reporting works again") }
-        free(batch.count)
+        if state.withLock({ $0.isFailing.turn(to: false) }) { logger.info("reporting works again") }
+        finished(batch.count)
         for (report, verdict) in zip(batch, verdicts) { onVerdict(report, verdict) }
+        return
       } catch {
         // A repeated report gets the same answer, so an unknown outcome is no trouble.
-        if backoff.isFirst { logger.error("cannot report \(batch.count) ended attempts: \(error.message)") }
+        if !state.withLock({ $0.isFailing.turn(to: true) }) {
+          logger.error("cannot report \(batch.count) ended attempts: \(error.message)")
+        }
         try? await clock.sleep(for: backoff.failed())  // cancelled: the loop ends
       }
     }
   }
 
-  private func free(_ count: Int) {
+  private func finished(_ count: Int) {
     let hasRoom = state.withLock { state in
-      state.waiting.removeFirst(count)
-      return state.waiting.count <= capacity
+      state.told -= count
+      state.calls -= 1
+      return state.count <= capacity
     }
     if hasRoom { unblock() }
+    alarm.ring()
   }
 
   private func unblock() {

@@ -40,8 +40,9 @@ package final class Worker: Sendable {
   private let draining = Alarm()
   private let running = Mutex<[LeaseID: AttemptSignal]>([:])
 
+  /// - Parameter reportLanes: reports in flight at once.
   package init(
-    _ settings: Settings, source: any WorkSource, broker: ClaimBroker, registry: HandlerRegistry,
+    _ settings: Settings, source: any WorkSource, reportLanes: Int = 1, broker: ClaimBroker, registry: HandlerRegistry,
     executor: any TaskExecutor, clock: any EngineClock, random: RandomSource, observer: WorkObserver, logger: Logger
   ) {
     self.settings = settings
@@ -55,7 +56,8 @@ package final class Worker: Sendable {
     let keeper = LeaseKeeper(source: source, clock: clock, logger: logger)
     self.keeper = keeper
     reporter = Reporter(
-      source: source, clock: clock, random: random, logger: logger, capacity: max(1000, 4 * settings.concurrency)
+      source: source, clock: clock, random: random, logger: logger, capacity: max(1000, 4 * settings.concurrency),
+      lanes: reportLanes
     ) { report, verdict in
       keeper.letGo(report.task.lease)
       observer.reported(report.task, report.finish.outcome, report.ranFor, verdict)
@@ -133,6 +135,7 @@ package final class Worker: Sendable {
       let startedAt = clock.now
       guard keeper.mayBegin(entry.task.lease) else {
         keeper.letGo(entry.task.lease)
+        observer.lost(entry.task)
         spent = .zero
         continue
       }
@@ -145,6 +148,7 @@ package final class Worker: Sendable {
         await report(entry, outcome, ranFor: ranFor)
       } else {
         keeper.letGo(entry.task.lease)
+        if !Task.isCancelled { observer.lost(entry.task) }
       }
       spent = ranFor
     }
@@ -182,12 +186,16 @@ package final class Worker: Sendable {
 package struct WorkObserver: Sendable {
   package var started: @Sendable (ClaimedTask) -> Void
   package var reported: @Sendable (ClaimedTask, Outcome, Duration, FinishVerdict) -> Void
+  /// There is nothing to report: the lease ended before the attempt did, or before it could be begun.
+  package var lost: @Sendable (ClaimedTask) -> Void
 
   package init(
     started: @escaping @Sendable (ClaimedTask) -> Void = { _ in },
-    reported: @escaping @Sendable (ClaimedTask, Outcome, Duration, FinishVerdict) -> Void = { _, _, _, _ in }
+    reported: @escaping @Sendable (ClaimedTask, Outcome, Duration, FinishVerdict) -> Void = { _, _, _, _ in },
+    lost: @escaping @Sendable (ClaimedTask) -> Void = { _ in }
   ) {
     self.started = started
     self.reported = reported
+    self.lost = lost
   }
 }

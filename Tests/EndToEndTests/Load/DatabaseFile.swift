@@ -1,45 +1,25 @@
-// The database as a file, read by SQLite's own shell and by nothing of Martlet.
+// The database as a file, read by SQLite's own shell.
 
 internal import Foundation
 
-struct DatabaseFile: Sendable {
+struct DatabaseFile: TaskDatabase {
   let url: URL
   let scene: Scene
 
-  /// A row of `task_runs`, with what its body says.
-  struct Row: Sendable, Hashable {
-    var id: String
-    var status: Int
-    var attempt: Int
-    /// The number that the client gave it.
-    var number: Int?
-  }
-
-  /// The codes of statuses and outcomes; they are for ever.
-  static let success = 5
-  static let lost = 4
-  static let released = 7
-
-  func rows() async throws -> [Row] {
+  func rows() async throws -> [StoredTask] {
     try await query(
       """
-      SELECT lower(hex(r.id)), r.status, r.attempt, json_extract(b.metadata, '$.number')
+      SELECT \(Self.id("r.id")), r.status, r.attempt, json_extract(b.metadata, '$.number')
       FROM task_runs r LEFT JOIN task_bodies b ON b.id = r.id ORDER BY r.id
       """
-    ).map { columns in
-      guard columns.count == 4, let status = Int(columns[1]), let attempt = Int(columns[2]) else {
-        throw Unreadable(line: columns.joined(separator: "|"))
-      }
-      return Row(id: Self.id(columns[0]), status: status, attempt: attempt, number: Int(columns[3]))
-    }
+    ).map { try StoredTask(columns: $0) }
   }
 
-  /// Ended attempts with this outcome.
-  func attempts(ended outcome: Int) async throws -> Int {
-    try await query("SELECT count(*) FROM attempts WHERE outcome = \(outcome)").first?.first.flatMap { Int($0) } ?? -1
+  func attempts(ended outcome: Int) async throws -> [StoredAttempt] {
+    try await query("SELECT \(Self.id("task")), number FROM attempts WHERE outcome = \(outcome)")
+      .map { try StoredAttempt(columns: $0) }
   }
 
-  /// What does not hold although no crash may break it.
   func faults() async throws -> [String] {
     var faults: [String] = []
     let integrity = try await query("PRAGMA integrity_check").map { $0.joined(separator: "|") }
@@ -62,16 +42,9 @@ struct DatabaseFile: Sendable {
       .split(separator: "\n").map { $0.split(separator: "\t", omittingEmptySubsequences: false).map(String.init) }
   }
 
-  private static func id(_ hex: String) -> String {
-    var id = ""
-    for (index, character) in hex.enumerated() {
-      if [8, 12, 16, 20].contains(index) { id += "-" }
-      id.append(character)
-    }
-    return id
-  }
-
-  struct Unreadable: Error {
-    let line: String
+  /// SQL that shows the bytes of an id as people write it.
+  private static func id(_ column: String) -> String {
+    [(1, 8), (9, 4), (13, 4), (17, 4), (21, 12)]
+      .map { "substr(lower(hex(\(column))), \($0.0), \($0.1))" }.joined(separator: " || '-' || ")
   }
 }

@@ -8,8 +8,12 @@ final class Journal: Sendable {
     var acknowledged: [String: Int] = [:]
     /// Numbers of tasks whose answer was lost: they may or may not be there.
     var unknown: Set<Int> = []
+    /// Of these, the ids under which they would be there, where the client was told so.
+    var named: [Int: String] = [:]
     /// Submissions that certainly came to nothing: no connection, or a 503 that says so.
     var refused = 0
+    /// Of these, those that a server answered.
+    var unavailable = 0
     /// Answers that a client should never see.
     var faults: [String] = []
     /// The number of the next task.

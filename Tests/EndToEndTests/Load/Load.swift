@@ -8,21 +8,24 @@ final class Load: Sendable {
   let journal = Journal()
   /// The body of the task with a number; it carries the number in its metadata.
   private let body: @Sendable (Int) -> String
+  /// Between two submissions of a client.
+  private let pause: Duration
   private let state = Mutex(State())
 
   private struct State {
-    var server: API?
+    var servers: [API] = []
     var isOver = false
   }
 
-  init(_ body: @escaping @Sendable (Int) -> String) {
+  init(pause: Duration = .zero, _ body: @escaping @Sendable (Int) -> String) {
+    self.pause = pause
     self.body = body
   }
 
   /// Runs clients beside `scenario`, and lets them finish what they are at when it ends.
   func run<Result: Sendable>(clients: Int, beside scenario: () async throws -> Result) async throws -> Result {
     try await withThrowingTaskGroup(of: Void.self) { group in
-      for _ in 0..<clients { group.addTask { try await self.submit() } }
+      for client in 0..<clients { group.addTask { try await self.submit(as: client) } }
       defer { state.withLock { $0.isOver = true } }
       return try await scenario()
     }
@@ -30,27 +33,43 @@ final class Load: Sendable {
 
   /// Where to submit; nil while there is no server.
   func aim(at server: API?) {
-    state.withLock { $0.server = server }
+    aim(at: server.map { [$0] } ?? [])
   }
 
-  private func submit() async throws {
+  /// Clients are spread over them, and change from one to the next with each task.
+  func aim(at servers: [API]) {
+    state.withLock { $0.servers = servers }
+  }
+
+  private func submit(as client: Int) async throws {
+    var turn = client
     while true {
-      let (server, isOver) = state.withLock { ($0.server, $0.isOver) }
+      let (servers, isOver) = state.withLock { ($0.servers, $0.isOver) }
       if isOver { return }
-      guard let server else {
+      guard !servers.isEmpty else {
         try await Task.sleep(for: .milliseconds(5))
         continue
       }
-      let number = journal.nextNumber()
-      do {
-        note(try await server.post("/tasks", body(number)), of: number)
-      } catch {
-        let neverArrived = API.neverArrived(error)
-        journal.note { book in
-          if neverArrived { book.refused += 1 } else { book.unknown.insert(number) }
-        }
-        if neverArrived { try await Task.sleep(for: .milliseconds(5)) }
+      turn += 1
+      let answered = await submit(to: servers[turn % servers.count], body)
+      if pause > .zero || !answered { try await Task.sleep(for: max(pause, .milliseconds(5))) }
+    }
+  }
+
+  /// Submits one task, and writes down the answer.
+  /// - Returns: whether the server may have heard of it.
+  @discardableResult
+  func submit(to server: API, _ body: (Int) -> String) async -> Bool {
+    let number = journal.nextNumber()
+    do {
+      note(try await server.post("/tasks", body(number)), of: number)
+      return true
+    } catch {
+      let neverArrived = API.neverArrived(error)
+      journal.note { book in
+        if neverArrived { book.refused += 1 } else { book.unknown.insert(number) }
       }
+      return !neverArrived
     }
   }
 
@@ -62,8 +81,10 @@ final class Load: Sendable {
         book.acknowledged[id] = number
       case (503, _) where json?["outcome"]?.string == "unknown":
         book.unknown.insert(number)
+        book.named[number] = json?["taskId"]?.string
       case (503, _) where reply.headers.contains(name: "Retry-After") && json?["retryable"]?.bool == true:
         book.refused += 1
+        book.unavailable += 1
       default:
         book.faults.append("the submission was answered \(reply.status): \(reply.text)")
       }

@@ -50,6 +50,7 @@ final class Program: Sendable {
     try process.run()
   }
 
+  var processID: Int32 { process.processIdentifier }
   var output: String { text(of: outputFile) }
   var errors: String { text(of: errorFile) }
   var errorLines: [String] { errors.split(separator: "\n").map(String.init) }

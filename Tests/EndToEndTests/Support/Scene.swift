@@ -2,6 +2,7 @@
 // All are gone at the end, however it comes; where the test failed, what the servers said is printed first.
 
 internal import Foundation
+internal import PostgresServer
 internal import Synchronization
 internal import Testing
 
@@ -12,6 +13,7 @@ struct Scene: Sendable {
   /// Started servers and mounts, to be cleared away.
   private final class Cast: Sendable {
     let programs = Mutex<[Program]>([])
+    let databases = Mutex<[PostgresServer]>([])
     let mounts = Mutex<[URL]>([])
   }
 
@@ -90,6 +92,15 @@ struct Scene: Sendable {
     return Server(program: program, api: API(address: address))
   }
 
+  /// Starts a PostgreSQL of the scene's own.
+  func postgres(
+    durable: Bool = true, folder: URL? = nil, settings: [String: String] = [:]
+  ) async throws -> PostgresServer {
+    let postgres = try await PostgresServer.start(durable: durable, folder: folder, settings: settings)
+    cast.databases.withLock { $0.append(postgres) }
+    return postgres
+  }
+
   // MARK: File systems
 
   /// A small file system in memory. Only root can mount.
@@ -138,6 +149,22 @@ struct Scene: Sendable {
     var description: String { "`\(command)` failed (some tests must be root): \(errors)" }
   }
 
+  // MARK: Refusals
+
+  /// Runs a command of `martlet` that has to fail: nothing on stdout, one line on stderr, and the exit code.
+  func refuses(
+    _ arguments: [String], _ message: String, status: Int32 = 1, environment: [String: String] = [:],
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) async throws {
+    let (ending, program) = try await martlet(arguments, environment: environment)
+    let lines = program.errorLines
+    #expect(ending == .exited(status), "\(arguments)", sourceLocation: sourceLocation)
+    #expect(program.output == "", "\(arguments)", sourceLocation: sourceLocation)
+    #expect(
+      lines.count == 1 && lines[0].hasPrefix("martlet: ") && lines[0].lowercased().contains(message.lowercased()),
+      "\(arguments): \(lines)", sourceLocation: sourceLocation)
+  }
+
   // MARK: The end
 
   private func tellWhatServersSaid() {
@@ -150,6 +177,7 @@ struct Scene: Sendable {
     let programs = cast.programs.withLock(\.self)
     for program in programs { program.signal(SIGKILL) }
     for program in programs { await expectNoError { _ = try await program.ended() } }
+    for database in cast.databases.withLock(\.self) { await database.remove() }
     for mount in cast.mounts.withLock(\.self) { await expectNoError { try await system("umount", [mount.path]) } }
     await expectNoError { try FileManager.default.removeItem(at: folder) }
   }
@@ -188,7 +216,7 @@ struct Server: Sendable {
 
 extension Program {
   /// What the banner says after a name.
-  fileprivate func bannerValue(_ name: String) -> String? {
+  func bannerValue(_ name: String) -> String? {
     output.split(separator: "\n").lazy
       .map { $0.split(separator: " ", maxSplits: 1) }
       .first { $0.count == 2 && $0[0] == name }

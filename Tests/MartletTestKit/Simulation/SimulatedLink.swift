@@ -1,5 +1,6 @@
 // A node's connection to the store: calls take time, fail before the store has heard of them, lose their answers after it has
-// committed, or are carried out twice. A crashed node gets no answers any more.
+// committed, are carried out twice, or hang. A crashed node gets no answers any more. What its calls change the other nodes hear
+// of by the wire, if there is one.
 
 package import MartletCore
 package import MartletEngine
@@ -10,6 +11,8 @@ package struct LinkFaults: Sendable {
   package var failsBefore = 0.0
   package var losesAnswer = 0.0
   package var duplicates = 0.0
+  /// Calls get no answer before this is taken back, as when a network swallows every packet.
+  package var hangs = false
   package var longestLatency = Duration.milliseconds(5)
 
   package init() {}
@@ -20,10 +23,17 @@ package final class SimulatedLink: TaskStore {
   private let clock: any EngineClock
   private let random: RandomSource
   private let counters: Counters
+  private let process: Int
+  private let wire: HintWire?
   private let state = Mutex((faults: LinkFaults(), isCut: false))
 
-  package init(_ inner: any TaskStore, clock: any EngineClock, random: RandomSource, counters: Counters) {
+  package init(
+    _ inner: any TaskStore, process: Int, wire: HintWire? = nil, clock: any EngineClock, random: RandomSource,
+    counters: Counters
+  ) {
     self.inner = inner
+    self.process = process
+    self.wire = wire
     self.clock = clock
     self.random = random
     self.counters = counters
@@ -39,17 +49,27 @@ package final class SimulatedLink: TaskStore {
     state.withLock { $0.isCut = true }
   }
 
+  package var preferredConcurrency: Int { inner.preferredConcurrency }
+
+  package func listen(_ hear: @escaping @Sendable (StoreHint) -> Void) {
+    wire?.join(process, hear)
+  }
+
   private func call<Value>(
-    _ isRepeatable: Bool = false, _ operation: (any TaskStore) async throws(StoreError) -> Value
+    _ isRepeatable: Bool = false, hints: (Value) -> [StoreHint] = { _ in [] },
+    _ operation: (any TaskStore) async throws(StoreError) -> Value
   ) async throws(StoreError) -> Value {
     try await travel()
+    while self.faults.hangs { try? await clock.sleep(for: .milliseconds(10)) }
     let faults = faults
+    counters.count("store call")
     if random.fraction() < faults.failsBefore { throw .unavailable("simulated: not reached") }
     var value = try await operation(inner)
     if isRepeatable, random.fraction() < faults.duplicates {
       counters.count("call delivered twice")
       value = try await operation(inner)
     }
+    for hint in hints(value) { wire?.send(hint, from: process) }
     if random.fraction() < faults.losesAnswer {
       counters.count("answer lost after commit")
       throw .unknownOutcome("simulated: answer lost")
@@ -68,7 +88,9 @@ package final class SimulatedLink: TaskStore {
     try await call { (store) throws(StoreError) in try await store.now() }
   }
   package func submit(_ submissions: [Submission]) async throws(StoreError) -> [SubmissionVerdict] {
-    try await call(true) { (store) throws(StoreError) in try await store.submit(submissions) }
+    try await call(true, hints: { StoreHint.after(submissions, $0) }) { (store) throws(StoreError) in
+      try await store.submit(submissions)
+    }
   }
   package func claim(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
     try await call { (store) throws(StoreError) in try await store.claim(requests) }
@@ -77,15 +99,19 @@ package final class SimulatedLink: TaskStore {
     try await call(true) { (store) throws(StoreError) in try await store.renew(renewals) }
   }
   package func finish(_ finishes: [Finish]) async throws(StoreError) -> [FinishVerdict] {
-    let verdicts = try await call(true) { (store) throws(StoreError) in try await store.finish(finishes) }
+    let verdicts = try await call(true, hints: StoreHint.after) { (store) throws(StoreError) in
+      try await store.finish(finishes)
+    }
     for verdict in verdicts where verdict == .lost { counters.count("stale finish refused") }
     return verdicts
   }
   package func promote(limit: Int) async throws(StoreError) -> Promotion {
-    try await call { (store) throws(StoreError) in try await store.promote(limit: limit) }
+    try await call(hints: { $0.lanes.isEmpty ? [] : [.work($0.lanes)] }) { (store) throws(StoreError) in
+      try await store.promote(limit: limit)
+    }
   }
   package func rescue(limit: Int, randomness: Double) async throws(StoreError) -> Rescue {
-    let rescue = try await call { (store) throws(StoreError) in
+    let rescue = try await call(hints: StoreHint.after) { (store) throws(StoreError) in
       try await store.rescue(limit: limit, randomness: randomness)
     }
     for rescued in rescue.rescued { counters.count("rescued \(rescued.outcome.rawValue)") }
@@ -95,7 +121,7 @@ package final class SimulatedLink: TaskStore {
     try await call { (store) throws(StoreError) in try await store.prune(policy, limit: limit) }
   }
   package func steer(_ commands: [Steering]) async throws(StoreError) -> [SteeringVerdict] {
-    try await call { (store) throws(StoreError) in try await store.steer(commands) }
+    try await call(hints: StoreHint.after) { (store) throws(StoreError) in try await store.steer(commands) }
   }
   package func tasks(_ ids: [TaskID]) async throws(StoreError) -> [TaskRecord?] {
     try await call { (store) throws(StoreError) in try await store.tasks(ids) }

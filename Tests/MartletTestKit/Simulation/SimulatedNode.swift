@@ -10,6 +10,7 @@ package final class SimulatedNode: Sendable {
   package let process: Int
   package let engine: Engine
   package let link: SimulatedLink
+  package let metrics = PrometheusRegistry()
   private let executor: ProcessExecutor
   private let stopped = Alarm()
   private let state = Mutex(State())
@@ -26,6 +27,10 @@ package final class SimulatedNode: Sendable {
     package var grace = Duration.seconds(5)
     package var queues = ["default"]
     package var retention = RetentionPolicy(success: nil, dead: nil, cancelled: nil)
+    /// The roles `worker` and `scheduler`.
+    package var isWorker = true
+    package var isScheduler = true
+    package var wire: HintWire?
 
     package init() {}
   }
@@ -37,14 +42,18 @@ package final class SimulatedNode: Sendable {
     self.process = process
     executor = ProcessExecutor(scheduler: scheduler, process: process)
     let clock = ProcessClock(scheduler: scheduler, origin: .seconds(1000 * process))
-    link = SimulatedLink(store, clock: clock, random: random, counters: counters)
+    link = SimulatedLink(
+      store, process: process, wire: options.wire, clock: clock, random: random, counters: counters)
     var settings = EngineSettings()
     settings.retention = options.retention
-    settings.worker = Worker.Settings(
-      id: "node-\(process)", queues: options.queues, concurrency: options.concurrency, grace: options.grace)
+    settings.isScheduler = options.isScheduler
+    if options.isWorker {
+      settings.worker = Worker.Settings(
+        id: "node-\(process)", queues: options.queues, concurrency: options.concurrency, grace: options.grace)
+    }
     engine = Engine(
       settings, store: link, registry: try HandlerRegistry(handlers(Identity(process: process, clock: clock))),
-      executor: executor, clock: clock, random: random, metrics: TaskMetrics(factory: PrometheusRegistry()),
+      executor: executor, clock: clock, random: random, metrics: TaskMetrics(factory: metrics),
       logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() })
   }
 

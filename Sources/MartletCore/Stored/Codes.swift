@@ -1,10 +1,8 @@
-// How Core's values stand in columns: small integers for enumerations, text for the rest. Codes are for ever; the SQL files use
-// them as literals.
-
-internal import MartletCore
+// How Core's values stand in the columns of both stores: small integers for enumerations, text for the rest. Codes are for
+// ever; the SQL files use them as literals.
 
 extension TaskStatus {
-  var code: Int64 {
+  package var code: Int64 {
     switch self {
     case .pending: 1
     case .ready: 2
@@ -16,13 +14,13 @@ extension TaskStatus {
     }
   }
 
-  init(code: Int64) throws {
+  package init(code: Int64) throws {
     self = try decode(code, TaskStatus.allCases, \.code, "status")
   }
 }
 
 extension AttemptOutcome {
-  var code: Int64 {
+  package var code: Int64 {
     switch self {
     case .success: 1
     case .failed: 2
@@ -34,13 +32,13 @@ extension AttemptOutcome {
     }
   }
 
-  init(code: Int64) throws {
+  package init(code: Int64) throws {
     self = try decode(code, AttemptOutcome.allCases, \.code, "outcome")
   }
 }
 
 extension FinalReason {
-  var code: Int64 {
+  package var code: Int64 {
     switch self {
     case .retriesExhausted: 1
     case .nonRetryable: 2
@@ -51,13 +49,13 @@ extension FinalReason {
     }
   }
 
-  init(code: Int64) throws {
+  package init(code: Int64) throws {
     self = try decode(code, FinalReason.allCases, \.code, "reason")
   }
 }
 
 extension TaskEventType {
-  var code: Int64 {
+  package var code: Int64 {
     switch self {
     case .received: 1
     case .ready: 2
@@ -74,18 +72,18 @@ extension TaskEventType {
     }
   }
 
-  init(code: Int64) throws {
+  package init(code: Int64) throws {
     self = try decode(code, TaskEventType.allCases, \.code, "event type")
   }
 }
 
 extension RetryPolicy {
   /// `exponential 1.0 2.0 3600.0 0.2`: cheaper to write and read than JSON, and as easy for people.
-  var column: String {
+  package var column: String {
     "\(strategy.rawValue) \(baseSeconds) \(factor) \(maxSeconds) \(jitter)"
   }
 
-  init(column: String) throws {
+  package init(column: String) throws {
     let parts = column.split(separator: " ")
     guard parts.count == 5, let strategy = Strategy(rawValue: String(parts[0])), let base = Double(parts[1]),
       let factor = Double(parts[2]), let longest = Double(parts[3]), let jitter = Double(parts[4])
@@ -95,21 +93,21 @@ extension RetryPolicy {
 }
 
 /// Text columns that hold JSON made here.
-enum JSONColumn {
-  static func strings(_ values: [String]) -> String? {
+package enum JSONColumn {
+  package static func strings(_ values: [String]) -> String? {
     guard !values.isEmpty else { return nil }
     var writer = JSONWriter()
     writer.array(of: values) { $0.string($1) }
     return String(decoding: writer.bytes, as: UTF8.self)
   }
 
-  static func strings(_ column: String?) throws -> [String] {
+  package static func strings(_ column: String?) throws -> [String] {
     guard let column else { return [] }
     guard let elements = try JSONScanner.scan(Array(column.utf8)).elements else { throw UnreadableRow(what: column) }
     return elements.compactMap(\.string)
   }
 
-  static func map(_ values: [String: String]) -> String? {
+  package static func map(_ values: [String: String]) -> String? {
     guard !values.isEmpty else { return nil }
     var writer = JSONWriter()
     writer.object { writer in
@@ -118,7 +116,7 @@ enum JSONColumn {
     return String(decoding: writer.bytes, as: UTF8.self)
   }
 
-  static func map(_ column: String?) throws -> [String: String] {
+  package static func map(_ column: String?) throws -> [String: String] {
     guard let column else { return [:] }
     guard let members = try JSONScanner.scan(Array(column.utf8)).members else { throw UnreadableRow(what: column) }
     return Dictionary(members.map { ($0.name, $0.value.string ?? "") }) { $1 }
@@ -126,8 +124,12 @@ enum JSONColumn {
 }
 
 /// A row that this version of the code did not write.
-struct UnreadableRow: Error {
-  let what: String
+package struct UnreadableRow: Error {
+  package let what: String
+
+  package init(what: String) {
+    self.what = what
+  }
 }
 
 private func decode<Value>(_ code: Int64, _ all: [Value], _ codeOf: (Value) -> Int64, _ name: String) throws -> Value {

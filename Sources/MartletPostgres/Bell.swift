@@ -1,0 +1,122 @@
+// Tells other nodes what has appeared, by NOTIFY: in transactions of its own, outside those that write tasks, and never more than
+// one at a time, so that what gathers meanwhile goes in one. Only hints: whatever is lost here is found by looking.
+
+internal import MartletCore
+internal import Synchronization
+
+final class Bell: Sendable {
+  private let pool: ConnectionPool
+  private let channel: String
+  /// So that a node does not listen to itself.
+  private let node: String
+  private let news = Mutex(News())
+  private let stream: AsyncStream<Void>
+  private let signal: AsyncStream<Void>.Continuation
+
+  /// Between two messages: the first goes at once, but a stream of them must not become a load of its own.
+  private static let gap = Duration.milliseconds(1)
+  /// The same where a message stands for many tasks: whoever takes them has enough to do.
+  private static let busyGap = Duration.milliseconds(20)
+  private static let busy = 16
+
+  init(pool: ConnectionPool, channel: String, node: String) {
+    self.pool = pool
+    self.channel = channel
+    self.node = node
+    (stream, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+  }
+
+  func work(in lane: Int32, at availableAt: Int64) {
+    note { $0.lanes[lane] = min($0.lanes[lane] ?? availableAt, availableAt) }
+  }
+
+  func due(in duration: Duration) {
+    // What is further away than anybody rests is found without a hint.
+    guard duration < .seconds(5) else { return }
+    note { $0.due = min($0.due ?? duration, duration) }
+  }
+
+  func cancelled(_ id: TaskID) {
+    note { $0.cancelled.append(id) }
+  }
+
+  /// Until cancelled.
+  func run() async {
+    for await _ in stream {
+      let news = news.withLock { news in
+        defer { news = News() }
+        return news
+      }
+      guard news.count > 0 else { continue }
+      do throws(PostgresFailure) {
+        _ = try await pool.transaction(
+          [Query(Self.hurry), Query(Self.notify, .text(channel), .text(news.message(from: node)))], .background)
+      } catch {
+        continue  // a hint lost
+      }
+      try? await Task.sleep(for: news.count > Self.busy ? Self.busyGap : Self.gap)  // cancelled: the loop ends
+    }
+  }
+
+  private func note(_ change: (inout News) -> Void) {
+    news.withLock { news in
+      change(&news)
+      news.count += 1
+    }
+    signal.yield()
+  }
+
+  /// Nobody waits for a hint to be on disk.
+  private static let hurry = Statement("hurry", "SELECT set_config('synchronous_commit', 'off', true)")
+  private static let notify = Statement("notify", "SELECT pg_notify($1::text, $2::text)")
+}
+
+/// What one message tells: the node, then a word for each hint.
+struct News: Sendable {
+  /// The earliest place per lane.
+  var lanes: [Int32: Int64] = [:]
+  var due: Duration?
+  var cancelled: [TaskID] = []
+  /// Hints gathered.
+  var count = 0
+
+  /// PostgreSQL takes 8,000 bytes.
+  private static let longest = 7900
+
+  func message(from node: String) -> String {
+    var words = [node]
+    words += lanes.map { "w\($0.key)@\($0.value)" }
+    if let due { words.append("d\(due.wholeMilliseconds)") }
+    words += cancelled.map { "c\($0)" }
+    let message = words.joined(separator: " ")
+    return message.utf8.count <= Self.longest ? message : "\(node) a"
+  }
+
+  enum Word {
+    case work(lane: Int32, availableAt: Int64)
+    case due(Duration)
+    case cancelled(TaskID)
+    /// Too much to tell, or said by a newer version.
+    case something
+  }
+
+  /// Nil if the node itself said it.
+  static func words(of message: String, heardBy node: String) -> [Word]? {
+    let parts = message.split(separator: " ")
+    guard let sender = parts.first, sender != node else { return nil }
+    return parts.dropFirst().map { part in
+      let rest = part.dropFirst()
+      switch part.first {
+      case "w":
+        let numbers = rest.split(separator: "@")
+        if numbers.count == 2, let lane = Int32(numbers[0]), let availableAt = Int64(numbers[1]) {
+          return .work(lane: lane, availableAt: availableAt)
+        }
+      case "d": if let milliseconds = Int64(rest) { return .due(.milliseconds(milliseconds)) }
+      case "c": if let id = TaskID(String(rest)) { return .cancelled(id) }
+      default: break
+      }
+      return .something
+    }
+  }
+}

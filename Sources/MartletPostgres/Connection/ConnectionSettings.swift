@@ -1,0 +1,98 @@
+// Where the database is and how long to wait for it. Everything in the URL is libpq's business (hosts, TLS, passwords), but for
+// one word of ours: `pgbouncer=true`.
+
+internal import CPostgres
+internal import MartletCore
+
+struct ConnectionSettings: Sendable {
+  /// How long to wait for what. Tests wait less.
+  struct Limits: Sendable {
+    /// For a connection to be made.
+    var connect = Duration.seconds(3)
+    /// Of a call for a usable connection while there is none.
+    var patience = Duration.milliseconds(400)
+    /// For the answer to a call of claims, submits and the like.
+    var hot = Duration.seconds(5)
+    /// For the answer to a list, to pruning and the like.
+    var background = Duration.seconds(60)
+    /// For a migration: it may have to wait for another node's.
+    var script = Duration.seconds(3600)
+    /// After this long without any answer, new calls are refused at once.
+    var silence = Duration.seconds(2)
+
+    func answer(_ urgency: Urgency) -> Duration {
+      switch urgency {
+      case .hot: hot
+      case .background: background
+      }
+    }
+  }
+
+  let schema: String
+  /// Behind PgBouncer in transaction mode: each transaction may run on another of the server's sessions, so that nothing may
+  /// be left in one.
+  let isPooled: Bool
+  /// For people: without passwords.
+  let shownURL: String
+  var limits: Limits
+  private let url: DatabaseURL
+
+  /// - Throws: `.unusable` with what is wrong with the URL.
+  init(url: String, schema: String, limits: Limits = Limits()) throws(StoreError) {
+    let url = try DatabaseURL(url)
+    self.url = url
+    self.schema = schema
+    self.limits = limits
+    isPooled = url.isPooled
+    shownURL = url.shown
+  }
+
+  /// The schema and nothing else, as `search_path` takes it.
+  var searchPath: String {
+    "\"" + schema.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+  }
+
+  /// What the server itself gives a statement: a little less than we wait, so that it is the server who says no and both
+  /// sides know that nothing was changed.
+  func statementTimeout(_ urgency: Urgency) -> String {
+    String(limits.answer(urgency).wholeMilliseconds * 9 / 10)
+  }
+
+  /// What the server waits for the rest of a transaction whose sender is stopped or gone.
+  var idleTransactionTimeout: String { String(limits.hot.wholeMilliseconds * 2) }
+
+  /// Begins a connection. What stands before the URL is a default that the URL may change.
+  func startConnecting() -> OpaquePointer? {
+    let parameters = [
+      ("fallback_application_name", "martlet"),
+      // A machine that vanished without a word is noticed within half a minute on an idle connection, and within ten seconds
+      // where something was sent.
+      ("keepalives", "1"), ("keepalives_idle", "10"), ("keepalives_interval", "5"), ("keepalives_count", "3"),
+      ("tcp_user_timeout", "10000"),
+      ("dbname", url.forLibpq),
+      ("client_encoding", "UTF8"),
+    ]
+    return withCStrings(parameters.map(\.0)) { keywords in
+      withCStrings(parameters.map(\.1)) { values in
+        PQconnectStartParams(keywords, values, 1)
+      }
+    }
+  }
+}
+
+/// The texts as C has them: zero-terminated, and a null pointer after the last.
+private func withCStrings<Result>(
+  _ texts: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>) -> Result
+) -> Result {
+  let bytes = texts.flatMap { Array($0.utf8CString) }
+  var offset = 0
+  let offsets = texts.map { text in
+    defer { offset += text.utf8.count + 1 }
+    return offset
+  }
+  return bytes.withUnsafeBufferPointer { buffer in
+    var pointers: [UnsafePointer<CChar>?] = offsets.map { buffer.baseAddress! + $0 }
+    pointers.append(nil)
+    return body(pointers)
+  }
+}

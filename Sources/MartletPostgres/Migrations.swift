@@ -1,0 +1,132 @@
+// The schema, in numbered steps that are never changed once released. `PostgresStore.open` applies what is missing; of many
+// nodes that start at once one does it and the others wait for it.
+
+internal import MartletCore
+
+struct Migrations: Sendable {
+  private static let all: [(name: String, sql: [UInt8])] = [
+    ("V0001_tasks", PackageResources.V0001_tasks_sql)
+  ]
+
+  static var names: [String] { all.map(\.name) }
+
+  let pool: ConnectionPool
+  let schema: String
+
+  /// How long a start waits for a server that is there but has no connection to spare just then.
+  private static let patience = Duration.seconds(20)
+
+  /// Applies what is missing.
+  func run() async throws {
+    let deadline = ContinuousClock.now + Self.patience
+    while true {
+      do {
+        return try await attempt()
+      } catch let failure as PostgresFailure {
+        if case .refused = failure { throw failure }
+        guard ContinuousClock.now < deadline else { throw failure }
+      }
+    }
+  }
+
+  private func attempt() async throws {
+    let applied = try await applied()
+    for (name, sql) in Self.all where !applied.contains(name) {
+      try await apply(name, String(decoding: sql, as: UTF8.self))
+    }
+    try await checkRights()
+  }
+
+  private func apply(_ name: String, _ sql: String) async throws(PostgresFailure) {
+    do throws(PostgresFailure) {
+      try await pool.script(script(name, sql))
+    } catch {
+      // Another node was first: the name stands in the table already.
+      guard case .refused(let state, _) = error, state == "23505" else { throw error }
+    }
+  }
+
+  /// What the schema has; throws if a newer martlet has been here, or somebody else.
+  func applied() async throws -> [String] {
+    let found = try await pool.run(Query(Self.look, .text(schema))).first { columns in
+      (hasTable: columns.bool(), hasOthers: columns.bool())
+    }
+    guard let found, found.hasTable else {
+      if found?.hasOthers == true {
+        throw StoreError.unusable(
+          "the schema \(schema) holds another program's tables; choose another by database.schema")
+      }
+      return []
+    }
+    let applied = try await names()
+    if let newer = applied.first(where: { !Self.names.contains($0) }) {
+      throw StoreError.unusable(
+        "the schema \(schema) was written by a newer martlet (\(newer)); use that version or a newer one")
+    }
+    return applied
+  }
+
+  private func names() async throws -> [String] {
+    do throws(PostgresFailure) {
+      return try await pool.run(Query(Self.readNames)).map { $0.text() }
+    } catch {
+      // It is there, but a schema that may not be used cannot be seen into.
+      guard case .refused(let state, _) = error, state == "42P01" else { throw error }
+      throw StoreError.unusable(
+        "the role may not use the schema \(schema): GRANT USAGE ON SCHEMA \(schema) TO the role, and rights on its tables"
+      )
+    }
+  }
+
+  private func script(_ name: String, _ sql: String) -> String {
+    """
+    BEGIN;
+    SELECT pg_advisory_xact_lock(\(lockNumber));
+    DO $$ BEGIN
+      IF to_regnamespace('"\(schema)"') IS NULL THEN CREATE SCHEMA "\(schema)"; END IF;
+    END $$;
+    SET LOCAL search_path = "\(schema)";
+    SET LOCAL client_min_messages = warning;
+    CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now());
+    INSERT INTO migrations (name) VALUES ('\(name)');
+    \(sql)
+    COMMIT;
+    """
+  }
+
+  /// One number per schema: FNV-1a.
+  private var lockNumber: Int64 {
+    let hash = "martlet.\(schema)".utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
+      ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3
+    }
+    return Int64(bitPattern: hash)
+  }
+
+  /// Better now than at the first task.
+  private func checkRights() async throws {
+    let missing = try await pool.run(Query(Self.readMissingRights)).map { "\($0.text()) on \($0.text())" }
+    guard let first = missing.first else { return }
+    throw StoreError.unusable(
+      "the role lacks rights in the schema \(schema): \(first)\(missing.count > 1 ? " and \(missing.count - 1) more" : "")"
+    )
+  }
+
+  private static let look = Statement(
+    "look_for_migrations",
+    """
+    SELECT coalesce(bool_or(c.relname = 'migrations'), false), count(*) > 0
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relkind IN ('r', 'v', 'p')
+    """)
+
+  private static let readNames = Statement("read_migrations", "SELECT name FROM migrations ORDER BY name")
+
+  private static let readMissingRights = Statement(
+    "read_missing_rights",
+    """
+    SELECT r.name, c.relname
+    FROM pg_class c CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS r(name)
+    WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relkind = 'r'
+      AND NOT has_table_privilege(c.oid, r.name)
+    ORDER BY c.relname, r.name
+    """)
+}

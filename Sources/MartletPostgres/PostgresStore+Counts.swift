@@ -1,0 +1,63 @@
+// How many tasks there are, from the rows that every transaction adds, folded together now and then.
+
+package import MartletCore
+
+extension PostgresStore {
+  package func counts() async throws(StoreError) -> [TaskCount] {
+    try await repeating { _ in
+      try await pool.run(Query(Self.readCounts), .background).map { columns in
+        TaskCount(
+          lane: Lane(queue: columns.text(), type: columns.text()), status: try TaskStatus(code: columns.int()),
+          count: Int(columns.int()))
+      }
+    }
+  }
+
+  package func oldestReady() async throws(StoreError) -> [String: Timestamp] {
+    try await repeating { _ in
+      let oldest = try await pool.run(Query(Self.readOldest), .background).map { columns in
+        (columns.text(), columns.time())
+      }
+      return Dictionary(oldest, uniquingKeysWith: min)
+    }
+  }
+
+  /// Part of pruning: the fewer changes stand apart, the cheaper it is to count.
+  func foldCounts() async throws {
+    while try await pool.run(Query(Self.fold), .background).first({ $0.int() }) == Self.mostFolded {}
+  }
+
+  private static let mostFolded: Int64 = 20_000
+
+  private static let readCounts = Statement("read_counts", "SELECT queue, type, status, count FROM task_counts")
+
+  private static let readOldest = Statement(
+    "read_oldest",
+    """
+    SELECT l.queue, f.available_at
+    FROM lanes l CROSS JOIN LATERAL (
+      SELECT r.available_at FROM task_runs r WHERE r.claimable AND r.lane = l.id ORDER BY r.available_at, r.id LIMIT 1
+    ) f
+    """)
+
+  /// In order of the key: two nodes that fold at once wait for each other rather than for good.
+  private static let fold = Statement(
+    "fold_counts",
+    """
+    WITH chosen AS MATERIALIZED (
+      SELECT number FROM count_changes ORDER BY number LIMIT \(mostFolded) FOR UPDATE SKIP LOCKED
+    ),
+    folded AS MATERIALIZED (
+      DELETE FROM count_changes c USING chosen WHERE c.number = chosen.number RETURNING c.lane, c.old, c.new, c.count
+    ),
+    added AS (
+      INSERT INTO counts (lane, status, count)
+      SELECT lane, status, sum(change) FROM (
+        SELECT lane, old AS status, -count::bigint AS change FROM folded WHERE old > 0
+        UNION ALL SELECT lane, new, count FROM folded WHERE new > 0
+      ) c GROUP BY lane, status ORDER BY lane, status
+      ON CONFLICT (lane, status) DO UPDATE SET count = counts.count + excluded.count
+    )
+    SELECT count(*) FROM folded
+    """)
+}

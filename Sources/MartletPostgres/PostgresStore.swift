@@ -1,0 +1,214 @@
+// The store for many nodes: a schema in a PostgreSQL database. Opened by the composition root and by commands; each operation
+// stands with its SQL in a file of its own (`PostgresStore+Claim.swift`). Every write is one implicit transaction in one round
+// trip, safe to repeat, and repeated when its answer is lost.
+
+package import MartletCore
+internal import Synchronization
+
+package final class PostgresStore: TaskStore {
+  package struct Options: Sendable {
+    /// `postgres://…`, as libpq reads it; `pgbouncer=true` in its query stands for transaction pooling.
+    package var url: String
+    package var schema = "martlet"
+    /// Connections for statements; one more listens.
+    package var connections = 4
+    package var durability = Durability.strict
+    /// Nil: the database's own clock. Tests bring another.
+    package var clock: (@Sendable () -> Timestamp)?
+    /// How long a call may wait for its answer; lists and the like wait longer.
+    package var answerWithin = Duration.seconds(5)
+    /// Told in one line of what somebody may have to see to: a lost connection, its return.
+    package var report: @Sendable (String) -> Void = { _ in }
+
+    package init(url: String) {
+      self.url = url
+    }
+  }
+
+  /// What a commit has to survive before it is answered.
+  package enum Durability: Sendable {
+    /// A power cut of the database's machine.
+    case strict
+    /// Whatever the database is set to.
+    case relaxed
+  }
+
+  package let schema: String
+  let pool: ConnectionPool
+  let book = LaneBook()
+  let fullLooks = FullLooks()
+  let bell: Bell
+  private let clock: (@Sendable () -> Timestamp)?
+  private let listener: Listener
+  private let ringing: Task<Void, Never>
+  private let ear: Ear
+
+  /// Who listens to the hints of other nodes.
+  private final class Ear: Sendable {
+    let hear = Mutex<(@Sendable (StoreHint) -> Void)?>(nil)
+  }
+
+  /// Opens, and if need be creates and migrates, a schema.
+  /// - Throws: `.unusable` with one line for people: wrong URL or password, missing rights, an unfit server, a newer schema;
+  ///   `.unavailable` where nothing listens.
+  package static func open(_ options: Options) async throws(StoreError) -> PostgresStore {
+    var limits = ConnectionSettings.Limits()
+    limits.hot = options.answerWithin
+    let settings = try ConnectionSettings(url: options.url, schema: options.schema, limits: limits)
+    let pool = try await connect(settings, options, size: options.connections)
+    do {
+      try await Migrations(pool: pool, schema: options.schema).run()
+    } catch {
+      await pool.close()
+      throw StoreError(opening: error, schema: options.schema)
+    }
+    return PostgresStore(options, settings, pool)
+  }
+
+  /// The names of all migrations, and of those that the schema has.
+  package static func migrationStatus(_ options: Options) async throws(StoreError) -> (
+    known: [String], applied: [String]
+  ) {
+    let settings = try ConnectionSettings(url: options.url, schema: options.schema)
+    let pool = try await connect(settings, options, size: 1)
+    do {
+      let applied = try await Migrations(pool: pool, schema: options.schema).applied()
+      await pool.close()
+      return (Migrations.names, applied)
+    } catch {
+      await pool.close()
+      throw StoreError(opening: error, schema: options.schema)
+    }
+  }
+
+  /// Creates the schema, or brings it up to this version.
+  package static func migrate(_ options: Options) async throws(StoreError) {
+    await (try await open(options)).close()
+  }
+
+  private static func connect(
+    _ settings: ConnectionSettings, _ options: Options, size: Int
+  ) async throws(StoreError) -> ConnectionPool {
+    let durability = options.durability
+    let pool = ConnectionPool(
+      settings, size: size, report: options.report,
+      greeting: { (greeting) throws(StoreError) in try StartupChecks.check(greeting, durability: durability) })
+    do {
+      try await pool.connect()
+    } catch {
+      await pool.close()
+      throw error
+    }
+    return pool
+  }
+
+  private init(_ options: Options, _ settings: ConnectionSettings, _ pool: ConnectionPool) {
+    self.pool = pool
+    schema = options.schema
+    clock = options.clock
+    let node = String(UInt64.random(in: .min ... .max), radix: 36)
+    let channel = "martlet_\(options.schema)"
+    let bell = Bell(pool: pool, channel: channel, node: node)
+    let ear = Ear()
+    let (book, fullLooks) = (book, fullLooks)
+    self.bell = bell
+    self.ear = ear
+    listener = Listener(
+      settings, channel: channel, report: options.report,
+      hear: { message in
+        guard let words = News.words(of: message, heardBy: node), let hear = ear.hear.withLock(\.self) else { return }
+        Self.understand(words, book, fullLooks).forEach(hear)
+      },
+      onGap: {
+        fullLooks.areAllDue()
+        ear.hear.withLock(\.self)?(.anyWork)
+      })
+    ringing = Task { await bell.run() }
+    listener.start()
+  }
+
+  /// While one transaction waits for the disk another is at work.
+  package var preferredConcurrency: Int { 2 }
+
+  package func listen(_ hear: @escaping @Sendable (StoreHint) -> Void) {
+    ear.hear.withLock { $0 = hear }
+  }
+
+  private static func understand(_ words: [News.Word], _ book: LaneBook, _ fullLooks: FullLooks) -> [StoreHint] {
+    var lanes: Set<Lane> = []
+    var hints: [StoreHint] = []
+    for word in words {
+      switch word {
+      case .work(let lane, let availableAt):
+        if let key = book.key(of: lane) {
+          book.appeared(in: lane, at: availableAt)
+          lanes.insert(key.lane)
+        } else {
+          hints.append(.anyWork)
+        }
+      case .due(let duration): hints.append(.due(duration))
+      case .cancelled(let id): hints.append(.cancelled(id))
+      case .something: hints.append(.anyWork)
+      }
+    }
+    if hints.contains(.anyWork) { fullLooks.areAllDue() }
+    return hints + (lanes.isEmpty ? [] : [.work(lanes)])
+  }
+
+  package func now() async throws(StoreError) -> Timestamp {
+    try await repeating { _ in
+      let now = try await pool.run(Query(Self.readClock, nowParameter)).first { $0.time() }
+      guard let now else { throw UnreadableRow(what: "no time") }
+      return now
+    }
+  }
+
+  package func check() async throws(StoreError) {
+    try await repeating { _ in _ = try await pool.run(Query(Self.writeCheck, nowParameter)) }
+  }
+
+  package func close() async {
+    ringing.cancel()
+    await listener.close()
+    await pool.close()
+  }
+
+  /// READY tasks appeared: here first, then on other nodes.
+  func appeared(in lane: Int32, at availableAt: Int64) {
+    book.appeared(in: lane, at: availableAt)
+    bell.work(in: lane, at: availableAt)
+  }
+
+  /// Parameter `$1` of every statement that asks for the time.
+  var nowParameter: PostgresValue { .int8(clock?().milliseconds) }
+
+  /// The one moment of a statement, by the database's clock unless a test brings its own.
+  static let clock = """
+    clock AS MATERIALIZED (
+      SELECT coalesce($1::bigint, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) AS now
+    )
+    """
+
+  private static let readClock = Statement("read_clock", "WITH \(clock) SELECT now FROM clock")
+
+  private static let writeCheck = Statement(
+    "write_check",
+    "WITH \(clock) INSERT INTO checks (id, at) SELECT 1, now FROM clock ON CONFLICT (id) DO UPDATE SET at = excluded.at"
+  )
+}
+
+extension StoreError {
+  /// What went wrong while opening.
+  fileprivate init(opening error: any Error, schema: String) {
+    switch error {
+    case PostgresFailure.refused("42501", let message):
+      self = .unusable(
+        "the role lacks rights: \(message); let it create the schema (GRANT CREATE ON DATABASE …), or make it the owner of schema \(schema)"
+      )
+    case let failure as PostgresFailure: self.init(failure)
+    case let error as StoreError: self = error
+    case let error as UnreadableRow: self = .unusable(error.what)
+    default: self = .unavailable(String(describing: error))
+    }
+  }
+}

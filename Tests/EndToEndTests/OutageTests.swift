@@ -1,0 +1,119 @@
+// The database goes away and comes back: nothing is accepted in memory, nobody waits long for a no, and work that was begun
+// is finished and reported, or counted as lost.
+
+internal import Foundation
+internal import MartletCore
+internal import NIOHTTP1
+internal import PostgresServer
+internal import Testing
+
+extension EndToEnd {
+  @Suite("Outages of the database")
+  struct OutageTests {
+    private static let plain = #"{"type": "FAIL_SOMETIMES", "payload": {"probability": 0}}"#
+
+    @Test func `without the database a submission is refused soon, and the node says what is wrong`() async throws {
+      try await Scene.play { scene in
+        let postgres = try await scene.postgres()
+        let database = try await DatabaseServer(on: postgres)
+        let server = try await scene.serve(["--database", database.url])
+        try await server.api.task(server.api.submit(Self.plain), becomes: "SUCCESS")
+        #expect(try await server.api.get("/health/ready").status == 200)
+
+        try await postgres.stop(.fast)
+        for _ in 0..<5 {
+          let begin = ContinuousClock.now
+          let reply = try await server.api.post("/tasks", Self.plain)
+          let took = ContinuousClock.now - begin
+          #expect(reply.status == 503)
+          #expect(reply.headers.contains(name: "Retry-After"))
+          #expect(try reply.json()["code"]?.string == "store-unavailable")
+          #expect(try reply.json()["outcome"]?.string == nil)
+          // The promise is one second; the rest is for a machine that has much else to do.
+          #expect(took < .seconds(3))
+        }
+        let ready = try await server.api.get("/health/ready")
+        #expect(ready.status == 503)
+        let store = try ready.json()["components"]?.elements?.first { $0["name"]?.string == "store" }
+        #expect(store?["status"]?.string == "failing")
+        #expect(try await server.api.get("/health/live").status == 200)
+
+        try await postgres.startAgain()
+        try await eventually("it is ready again") { try await server.api.get("/health/ready").status == 200 }
+        try await server.api.task(server.api.submit(Self.plain), becomes: "SUCCESS")
+        #expect(try await database.number("SELECT count(*) FROM martlet.task_runs") == 2)
+        #expect(try await database.faults() == [])
+        #expect(try await server.stop() == .exited(0))
+      }
+    }
+
+    @Test(arguments: [PostgresServer.StopMode.fast, .immediate])
+    func `a handler goes on through an outage, and its result is reported after it`(
+      mode: PostgresServer.StopMode
+    ) async throws {
+      try await Scene.play { scene in
+        let postgres = try await scene.postgres()
+        let database = try await DatabaseServer(on: postgres)
+        let server = try await scene.serve(by: "TestServer", environment: ["MARTLET_DATABASE_URL": database.url])
+        let gate = scene.file("gate")
+        let id = try await server.api.submit(Self.waiting(for: gate, leaseSeconds: 600))
+        try await server.api.task(id, becomes: "RUNNING")
+
+        try await postgres.stop(mode)
+        try Data().write(to: gate)
+        try await eventually("the result cannot be reported") { server.program.errors.contains("cannot report") }
+        try await postgres.startAgain()
+        try await eventually("the task is done") { (try? await server.api.task(id))?["status"]?.string == "SUCCESS" }
+        #expect(try await server.api.attempts(of: id).map { $0["outcome"]?.string } == ["SUCCESS"])
+        #expect(try await database.faults() == [])
+      }
+    }
+
+    @Test
+    func `a worker that was cut off longer than its lease is counted as lost, and its late report changes nothing`()
+      async throws
+    {
+      try await Scene.play { scene in
+        let postgres = try await scene.postgres()
+        let database = try await DatabaseServer(on: postgres)
+        try await CuttingProxy.serving(before: postgres.port) { proxy in
+          let server = try await scene.serve(["--roles", "api,scheduler", "--database", database.url])
+          let gate = scene.file("gate")
+          func worker(_ name: String, _ url: String) -> Node {
+            Node(name, roles: "worker", database: url, executable: "TestServer", in: scene)
+          }
+          let cutOff = worker("the cut off worker", database.url(port: proxy.port))
+          try await cutOff.start()
+          let id = try await server.api.submit(Self.waiting(for: gate, leaseSeconds: 1, isStubborn: true))
+          try await server.api.task(id, becomes: "RUNNING")
+
+          proxy.set(.refuse)
+          try await eventually("the lease is lost") {
+            try await server.api.attempts(of: id).first?["outcome"]?.string == "LOST"
+          }
+          let heir = worker("the heir", database.url)
+          try await heir.start()
+          try await server.api.task(id, becomes: "RUNNING")
+          try Data().write(to: gate)
+          try await server.api.task(id, becomes: "SUCCESS")
+          proxy.set(.pass)
+          try await eventually("the late report is refused") { cutOff.lines(with: "a report came too late") == 1 }
+
+          #expect(try await server.api.task(id)["attempt"]?.int == 2)
+          #expect(try await server.api.attempts(of: id).map { $0["outcome"]?.string } == ["LOST", "SUCCESS"])
+          let metrics = try await server.api.get("/metrics").text
+          #expect(metrics.split(separator: "\n").contains { $0.contains(#"outcome="LOST""#) && $0.hasSuffix(" 1") })
+          #expect(try await database.faults() == [])
+        }
+      }
+    }
+
+    private static func waiting(for gate: URL, leaseSeconds: Int, isStubborn: Bool = false) -> String {
+      """
+      {"type": "WAIT_FOR_FILE", "payload": {"path": "\(gate.path)", "isStubborn": \(isStubborn)},
+       "leaseSeconds": \(leaseSeconds), "timeoutSeconds": 3600,
+       "backoff": {"strategy": "fixed", "baseSeconds": 0.05, "jitter": 0}}
+      """
+    }
+  }
+}

@@ -1,0 +1,96 @@
+// A connection that breaks at COMMIT leaves it open whether anything was written. Where the call can be repeated nobody
+// notices; where it cannot, the client is told which task to look for.
+
+internal import Foundation
+internal import MartletCore
+internal import NIOHTTP1
+internal import PostgresServer
+internal import Testing
+
+extension EndToEnd {
+  @Suite("Unknown outcomes")
+  struct UnknownOutcomeTests {
+    private static let submission = "INSERT INTO task_bodies"
+    private static let task = #"{"type": "nobody-knows", "metadata": {"number": "1"}}"#
+
+    @Test(arguments: [CuttingProxy.Cut.beforeCommit, .afterCommit])
+    func `the proxy cuts at the commit: before it nothing is written, after it everything`(
+      cut: CuttingProxy.Cut
+    ) async throws {
+      let postgres = try await PostgresServer.shared
+      let database = try await DatabaseServer(on: postgres)
+      _ = try await database.query("CREATE TABLE birds (name text)")
+      try await Scene.play { scene in
+        let script = scene.file("script.sql")
+        try Data("INSERT INTO birds VALUES ('swift');\n".utf8).write(to: script)
+        try await CuttingProxy.serving(before: postgres.port) { proxy in
+          func insertFive() async throws -> Int32 {
+            try await postgres.run(
+              "pgbench",
+              [
+                "-M", "extended", "-n", "-c", "1", "-t", "5", "-f", script.path, "-p", "\(proxy.port)", "-U",
+                PostgresServer.user, database.name,
+              ]
+            ).status
+          }
+          let first = try await insertFive()
+          #expect(first == 0)
+          proxy.cutNext("INSERT INTO birds", cut)
+          let second = try await insertFive()
+          #expect(second != 0)
+          let birds = try await database.number("SELECT count(*) FROM birds")
+          #expect(birds == (cut == .afterCommit ? 6 : 5))
+          #expect(proxy.counts.afterCommit == (cut == .afterCommit ? 1 : 0))
+          #expect(proxy.counts.beforeCommit == (cut == .beforeCommit ? 1 : 0))
+        }
+      }
+    }
+
+    @Test(arguments: [CuttingProxy.Cut.beforeCommit, .afterCommit])
+    func `a submission cut at its commit is repeated, and is there once`(cut: CuttingProxy.Cut) async throws {
+      try await Self.serving { server, proxy, database in
+        proxy.cutNext(Self.submission, cut)
+        let id = try await server.api.submit(Self.task)
+        #expect(proxy.counts.beforeCommit + proxy.counts.afterCommit == 1)
+        #expect(try await database.rows().map(\.id) == [id])
+        #expect(try await database.faults() == [])
+      }
+    }
+
+    @Test(arguments: [CuttingProxy.Cut.beforeCommit, .afterCommit])
+    func `where a cut submission cannot be repeated the answer names the task, and the client can look`(
+      cut: CuttingProxy.Cut
+    ) async throws {
+      try await Self.serving { server, proxy, database in
+        proxy.cutNext(Self.submission, cut, then: .refuse)
+        let reply = try await server.api.post("/tasks", Self.task)
+        #expect(reply.status == 503)
+        #expect(reply.headers.contains(name: "Retry-After"))
+        let problem = try reply.json()
+        #expect(problem["code"]?.string == "store-unavailable")
+        #expect(problem["outcome"]?.string == "unknown")
+        let id = try #require(problem["taskId"]?.string)
+
+        proxy.set(.pass)
+        let status = try await eventually("the store is back") {
+          let status = try await server.api.get("/tasks/\(id)").status
+          return status == 503 ? nil : status
+        }
+        #expect(status == (cut == .afterCommit ? 200 : 404))
+        #expect(try await database.rows().map(\.id) == (cut == .afterCommit ? [id] : []))
+      }
+    }
+
+    /// One node of the API behind the proxy.
+    private static func serving(_ body: (Server, CuttingProxy, DatabaseServer) async throws -> Void) async throws {
+      let postgres = try await PostgresServer.shared
+      let database = try await DatabaseServer(on: postgres)
+      try await Scene.play { scene in
+        try await CuttingProxy.serving(before: postgres.port) { proxy in
+          let arguments = ["--roles", "api", "--durability", "relaxed", "--database", database.url(port: proxy.port)]
+          try await body(try await scene.serve(arguments), proxy, database)
+        }
+      }
+    }
+  }
+}

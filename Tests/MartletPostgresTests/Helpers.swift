@@ -1,0 +1,103 @@
+// Other programs that the tests need beside a database.
+
+internal import Foundation
+internal import PostgresServer
+
+/// Runs a program to its end.
+func runProgram(_ path: String, _ arguments: [String]) async throws {
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: path)
+  process.arguments = arguments
+  process.standardInput = FileHandle.nullDevice
+  process.standardOutput = FileHandle.nullDevice
+  process.standardError = FileHandle.nullDevice
+  try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
+    process.terminationHandler = { process in
+      if process.terminationStatus == 0 {
+        done.resume()
+      } else {
+        done.resume(throwing: ProgramFailed(path: path, status: process.terminationStatus))
+      }
+    }
+    do {
+      try process.run()
+    } catch {
+      done.resume(throwing: error)
+    }
+  }
+}
+
+struct ProgramFailed: Error {
+  let path: String
+  var status: Int32 = -1
+}
+
+/// A PgBouncer in transaction mode before a server.
+final class PgBouncer {
+  let port: Int
+  private let folder: URL
+  private let process = Process()
+  private let lifeline = Pipe()
+
+  /// Ends what it was given once its input does, which is also when the test program is killed. It has the test program's
+  /// blocked signals: only KILL is sure to arrive, and no child's end is heard of.
+  private static let keeper = """
+    folder=$1; shift
+    "$@" >"$folder/log" 2>&1 &
+    read -r _
+    kill -KILL $!; rm -rf "$folder"
+    """
+
+  /// - Parameter sessions: so many of the server's sessions are shared by all clients.
+  init(before server: PostgresServer, sessions: Int) throws {
+    port = (32_000..<32_700).shuffled().first(where: Self.isFree) ?? 32_000
+    folder = FileManager.default.temporaryDirectory.resolvingSymlinksInPath()
+      .appendingPathComponent("martlet-pgbouncer-\(UUID())")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    try "\"\(PostgresServer.user)\" \"\"\n"
+      .write(to: folder.appendingPathComponent("users"), atomically: true, encoding: .utf8)
+    try """
+    [databases]
+    * = host=127.0.0.1 port=\(server.port)
+    [pgbouncer]
+    listen_addr = 127.0.0.1
+    listen_port = \(port)
+    unix_socket_dir =
+    auth_type = trust
+    auth_file = \(folder.path)/users
+    pool_mode = transaction
+    default_pool_size = \(sessions)
+    """.write(to: folder.appendingPathComponent("ini"), atomically: true, encoding: .utf8)
+    var command = ["/usr/sbin/pgbouncer", folder.appendingPathComponent("ini").path]
+    if geteuid() == 0 {  // it refuses to run as root
+      command = ["/usr/bin/setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] + command
+    }
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    process.arguments = ["-c", Self.keeper, "sh", folder.path] + command
+    process.standardInput = lifeline
+    _ = fcntl(lifeline.fileHandleForWriting.fileDescriptor, F_SETFD, FD_CLOEXEC)
+    try process.run()
+  }
+
+  func url(_ database: String, parameters: String = "") -> String {
+    "postgres://\(PostgresServer.user)@127.0.0.1:\(port)/\(database)\(parameters)"
+  }
+
+  /// Below the ports that the system gives to clients.
+  private static func isFree(_ port: Int) -> Bool {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = UInt16(port).bigEndian
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    return withUnsafeBytes(of: &address) { bytes in
+      bind(descriptor, bytes.assumingMemoryBound(to: sockaddr.self).baseAddress!, socklen_t(bytes.count)) == 0
+    }
+  }
+
+  deinit {
+    try? lifeline.fileHandleForWriting.close()
+  }
+}
