@@ -43,7 +43,7 @@ def martlet(run, scenario, tasks=100_000, nodes=1, held=False):
 def martlet_http(run):
     """Single submits to `martlet serve`, which carries out nothing meanwhile, by 1, 8 and 64 connections of wrk."""
     figures = []
-    for clients in (1, 8, 64):
+    for what, clients in (("1 client", 1), ("8 clients", 8), ("64 clients", 64)):
         with Server(run, "--roles", "api,scheduler") as server:
             text = output([
                 "wrk", "-t", "1", "-c", str(clients), "-d", f"{run.whole_seconds}s", "--latency", "-s",
@@ -52,7 +52,7 @@ def martlet_http(run):
         told = json.loads(re.search(r"^\{.*\}$", text, re.M)[0])
         if told["failed"]:
             raise Failed(f"{told['failed']} of {told['requests']} requests failed")
-        figures.append((f"{clients} clients", told["requests"] / told["microseconds"] * 1e6, "tasks/s"))
+        figures.append((what, told["requests"] / told["microseconds"] * 1e6, "tasks/s"))
     return figures
 
 

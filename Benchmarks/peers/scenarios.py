@@ -59,7 +59,7 @@ def figure(what, value, unit):
 
 
 def submit(peer, seconds, **_):
-    for clients in (1, 8, 64):
+    for what, clients in (("1 client", 1), ("8 clients", 8), ("64 clients", 64)):
         processes = min(peer.client_processes, clients)
         start = time.monotonic() + 2  # all are up by then
         pipes = []
@@ -70,7 +70,7 @@ def submit(peer, seconds, **_):
                 os._exit(0)
             os.close(writer)
             pipes.append(reader)
-        figure(f"{clients} clients", sum(float(os.read(pipe, 64)) for pipe in pipes), "tasks/s")
+        figure(what, sum(float(os.read(pipe, 64)) for pipe in pipes), "tasks/s")
 
 
 def bulk(peer, seconds, **_):
@@ -140,7 +140,8 @@ class Worker:
 
     def __enter__(self):
         self.log = open(os.path.join(FOLDER, "worker.log"), "w+b")
-        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *self.command], stdout=self.log, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", *self.command], stdout=self.log, stderr=subprocess.STDOUT)
         return self
 
     def check(self):

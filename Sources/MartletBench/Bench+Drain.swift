@@ -26,9 +26,10 @@ extension Bench {
     }
     results.add(.drain, "from the first", course.rateFromTheFirst, "tasks/s")
     results.add(.drain, "with the start", course.rate, "tasks/s")
-    for (index, rate) in course.eighths.enumerated() { results.add(.drain, "eighth \(index + 1)", rate, "tasks/s") }
     if let megabytes = course.megabytes { results.add(.drain, "peak memory of the worker", megabytes, "MB") }
-    if options.database == nil {
+    if options.database != nil {
+      for (index, rate) in course.eighths.enumerated() { results.add(.drain, "eighth \(index + 1)", rate, "tasks/s") }
+    } else {
       let limit = try await withStore { store, _ in
         try await fill(store, total)
         let start = ContinuousClock.now

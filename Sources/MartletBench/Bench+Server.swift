@@ -20,7 +20,7 @@ extension Bench {
           }
         }
       }
-      results.add(.http, "\(connections) clients", perSecond, "tasks/s")
+      results.add(.http, Self.clients(connections), perSecond, "tasks/s")
     }
   }
 

@@ -17,7 +17,7 @@ extension Bench {
           }
         }
       }
-      results.add(.submit, "\(callers) clients", perSecond, "tasks/s")
+      results.add(.submit, Self.clients(callers), perSecond, "tasks/s")
     }
   }
 
@@ -32,6 +32,10 @@ extension Bench {
   }
 
   // MARK: Helpers
+
+  static func clients(_ count: Int) -> String {
+    count == 1 ? "1 client" : "\(count) clients"
+  }
 
   private func fsyncsPerSecond() throws -> Double {
     let path = options.directory + "/bench-fsync"

@@ -81,13 +81,51 @@ extension EndToEnd {
       }
     }
 
-    /// One node of the API behind the proxy.
-    private static func serving(_ body: (Server, CuttingProxy, DatabaseServer) async throws -> Void) async throws {
+    @Test(arguments: [CuttingProxy.Cut.beforeCommit, .afterCommit])
+    func `a command cut at its commit is carried out once, and answered as if nothing had happened`(
+      cut: CuttingProxy.Cut
+    ) async throws {
+      try await Self.serving { server, proxy, database in
+        let id = try await server.api.submit(Self.task)
+        proxy.cutNext("CANCELLED AS (", cut)
+        #expect(try await server.api.post("/tasks/\(id)/cancel").status == 200)
+        proxy.cutNext("RETRIED AS (", cut)
+        let retried = try await server.api.post("/tasks/\(id)/retry")
+        #expect(retried.status == 200)
+        #expect(try retried.json()["status"]?.string == "READY")
+        #expect(proxy.counts.beforeCommit + proxy.counts.afterCommit == 2)
+        let told = try await server.api.events(of: id).compactMap { $0["type"]?.string }
+        #expect(
+          told.map { $0.split(separator: ".").last ?? "" } == ["received", "ready", "cancelled", "retried", "ready"])
+        #expect(try await database.faults() == [])
+      }
+    }
+
+    @Test(arguments: [CuttingProxy.Cut.beforeCommit, .afterCommit])
+    func `a claim or a report cut at its commit costs no attempt`(cut: CuttingProxy.Cut) async throws {
+      try await Self.serving(roles: "api,worker") { server, proxy, database in
+        let email = #"{"type": "email", "payload": {"to": "user@example.com", "subject": "Welcome"}}"#
+        for text in ["JUDGED AS MATERIALIZED", "ENDED AS ("] {
+          proxy.cutNext(text, cut)
+          let id = try await server.api.submit(email)
+          try await server.api.task(id, becomes: "SUCCESS")
+          #expect(try await server.api.attempts(of: id).map { $0["outcome"]?.string } == ["SUCCESS"])
+        }
+        #expect(proxy.counts.beforeCommit + proxy.counts.afterCommit == 2)
+        #expect(try await database.faults() == [])
+      }
+    }
+
+    /// One node behind the proxy.
+    private static func serving(
+      roles: String = "api", _ body: (Server, CuttingProxy, DatabaseServer) async throws -> Void
+    ) async throws {
       let postgres = try await PostgresServer.shared
       let database = try await DatabaseServer(on: postgres)
-      try await Scene.play { scene in
-        try await CuttingProxy.serving(before: postgres.port) { proxy in
-          let arguments = ["--roles", "api", "--durability", "relaxed", "--database", database.url(port: proxy.port)]
+      // The node goes first: it would connect once more while the proxy leaves.
+      try await CuttingProxy.serving(before: postgres.port) { proxy in
+        try await Scene.play { scene in
+          let arguments = ["--roles", roles, "--durability", "relaxed", "--database", database.url(port: proxy.port)]
           try await body(try await scene.serve(arguments), proxy, database)
         }
       }

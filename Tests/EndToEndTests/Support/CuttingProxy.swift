@@ -58,20 +58,22 @@ final class CuttingProxy: Sendable {
   }
 
   /// Stands before a server's port while `body` runs.
-  static func serving<Result: Sendable>(
-    before server: Int, seed: UInt64 = 0, _ body: (CuttingProxy) async throws -> Result
-  ) async throws -> Result {
+  static func serving<Value: Sendable>(
+    before server: Int, seed: UInt64 = 0, _ body: (CuttingProxy) async throws -> Value
+  ) async throws -> Value {
     let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .bind(host: "127.0.0.1", port: 0, childChannelInitializer: wrap)
     let proxy = CuttingProxy(port: listener.channel.localAddress?.port ?? 0, server: server, seed: seed)
     return try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await proxy.accept(listener) }
-      defer {
-        group.cancelAll()
-        proxy.set(.pass)
-      }
-      return try await body(proxy)
+      let result: Result<Value, any Error>
+      do { result = .success(try await body(proxy)) } catch { result = .failure(error) }
+      // Those that are connected, or come this very moment, are sent away in good order.
+      proxy.set(.refuse)
+      try? await listener.channel.close()
+      try await group.waitForAll()
+      return try result.get()
     }
   }
 
