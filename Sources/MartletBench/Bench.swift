@@ -94,7 +94,7 @@ package struct Bench: Sendable {
     let result: Result<Value, any Error>
     do { result = .success(try await body(store, place)) } catch { result = .failure(error) }
     await store.close()
-    try place.remove()
+    try await place.remove()
     return try result.get()
   }
 

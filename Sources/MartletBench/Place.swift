@@ -1,6 +1,5 @@
 // Where the store of one measurement is: a file, or a schema of a PostgreSQL database. Each is new and is removed afterwards.
 
-internal import CPostgres
 internal import Foundation
 internal import MartletCore
 internal import MartletPostgres
@@ -28,19 +27,14 @@ enum Place: Sendable {
   }
 
   /// Once every store over it is closed.
-  func remove() throws {
+  func remove() async throws {
     switch self {
     case .sqlite(let path):
       for suffix in ["", "-wal", "-shm", ".lock"] { try? FileManager.default.removeItem(atPath: path + suffix) }
     case .postgres(let url, let schema):
-      let connection = PQconnectdb(url)
-      defer { PQfinish(connection) }
-      let result = PQexec(connection, "DROP SCHEMA \(schema) CASCADE")
-      defer { PQclear(result) }
-      guard PQresultStatus(result) == PGRES_COMMAND_OK else {
-        throw StoreError.unavailable(
-          "the schema \(schema) is left behind: \(String(cString: PQerrorMessage(connection)))")
-      }
+      var options = PostgresStore.Options(url: url)
+      options.schema = schema
+      try await PostgresStore.drop(options)
     }
   }
 }

@@ -51,6 +51,10 @@ final class LaneBook: Sendable {
     /// Lanes that may have something to claim.
     var promises: [Int32: Promise] = [:]
     var version = 0
+
+    init(version: Int = 0) {
+      self.version = version
+    }
   }
 
   private struct Promise {
@@ -75,8 +79,12 @@ final class LaneBook: Sendable {
     state.withLock { $0.keys[number] }
   }
 
+  /// Lanes remembered; with more than these all are forgotten, and asked for anew.
+  private static let most = 100_000
+
   func learn(_ number: Int32, _ key: LaneKey) {
     state.withLock { state in
+      if state.keys.count >= Self.most { state = State(version: state.version) }
       state.numbers[key] = number
       state.keys[number] = key
     }

@@ -92,7 +92,7 @@ extension PostgresStore {
       ends[row.lane] = ClaimPosition(availableAt: row.availableAt, id: row.id)
       switch row.kind {
       case .taken:
-        let key = try await key(of: row.lane)
+        let key = try await knownKey(of: row.lane)
         found.claimed.append(try row.task(in: key, token: request.token))
       case .passedOver:
         if passedOver[row.lane] == nil {
@@ -104,6 +104,15 @@ extension PostgresStore {
     book.looked(at: looks, foundUpTo: ends.merging(passedOver) { min($0, $1) }, restIsEmpty: isExhausted)
     found.mayHaveMore = found.claimed.count < rows.count
     return found
+  }
+
+  /// What was claimed is committed: not to be told of it is as if the answer had been lost.
+  private func knownKey(of lane: Int32) async throws -> LaneKey {
+    do {
+      return try await key(of: lane)
+    } catch let failure as PostgresFailure {
+      throw PostgresFailure.lost("claimed, but \(failure)")
+    }
   }
 
   /// What an earlier try of this very request was given: its token is in the claims that it made.

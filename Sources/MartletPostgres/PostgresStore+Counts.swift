@@ -5,7 +5,9 @@ package import MartletCore
 extension PostgresStore {
   package func counts() async throws(StoreError) -> [TaskCount] {
     try await repeating { _ in
-      try await pool.run(Query(Self.readCounts), .background).map { columns in
+      let rows = try await pool.transaction([Query(Self.readCounts), Query(Self.readChanges)], .background)
+      if (rows[1].first { $0.int() } ?? 0) > Self.mostChanges { try await foldCounts() }
+      return try rows[0].map { columns in
         TaskCount(
           lane: Lane(queue: columns.text(), type: columns.text()), status: try TaskStatus(code: columns.int()),
           count: Int(columns.int()))
@@ -22,14 +24,18 @@ extension PostgresStore {
     }
   }
 
-  /// Part of pruning: the fewer changes stand apart, the cheaper it is to count.
+  /// Part of pruning, and of counting where much has gathered: the fewer changes stand apart, the cheaper it is to count.
   func foldCounts() async throws {
     while try await pool.run(Query(Self.fold), .background).first({ $0.int() }) == Self.mostFolded {}
   }
 
   private static let mostFolded: Int64 = 20_000
+  /// Changes that stand apart without harm.
+  private static let mostChanges: Int64 = 2000
 
   private static let readCounts = Statement("read_counts", "SELECT queue, type, status, count FROM task_counts")
+
+  private static let readChanges = Statement("read_changes", "SELECT count(*) FROM count_changes")
 
   private static let readOldest = Statement(
     "read_oldest",

@@ -10,13 +10,18 @@ extension PostgresStore {
   }
 
   func lanes(of keys: [LaneKey]) async throws -> [Int32] {
-    let missing = Set(keys).filter { book.number(of: $0) == nil }
+    var numbers: [LaneKey: Int32] = [:]
+    var missing: Set<LaneKey> = []
+    for key in keys where numbers[key] == nil {
+      if let number = book.number(of: key) { numbers[key] = number } else { missing.insert(key) }
+    }
     if !missing.isEmpty {
       // In one order, or two nodes could wait for each other.
-      try await number(missing.sorted { ($0.type, $0.queue, $0.urgency) < ($1.type, $1.queue, $1.urgency) })
+      let made = try await number(missing.sorted { ($0.type, $0.queue, $0.urgency) < ($1.type, $1.queue, $1.urgency) })
+      numbers.merge(made) { first, _ in first }
     }
     return try keys.map { key in
-      guard let number = book.number(of: key) else { throw UnreadableRow(what: "lane \(key) without a number") }
+      guard let number = numbers[key] else { throw UnreadableRow(what: "lane \(key) without a number") }
       return number
     }
   }
@@ -24,12 +29,13 @@ extension PostgresStore {
   /// What lane a number stands for.
   func key(of lane: Int32) async throws -> LaneKey {
     if let key = book.key(of: lane) { return key }
-    for row in try await pool.run(Query(Self.allLanes)).map({ try Self.lane(&$0) }) { book.learn(row.number, row.key) }
-    guard let key = book.key(of: lane) else { throw UnreadableRow(what: "lane \(lane)") }
-    return key
+    let rows = try await pool.run(Query(Self.findLane, .int4(lane))).map { try Self.lane(&$0) }
+    guard let row = rows.first else { throw UnreadableRow(what: "lane \(lane)") }
+    book.learn(row.number, row.key)
+    return row.key
   }
 
-  private func number(_ keys: [LaneKey]) async throws {
+  private func number(_ keys: [LaneKey]) async throws -> [LaneKey: Int32] {
     let parameters: [PostgresValue] = [
       .texts(keys.map(\.queue)), .texts(keys.map(\.type)), .int2s(keys.map(\.urgency)),
       .bools(keys.map(\.isSuspect)),
@@ -37,7 +43,9 @@ extension PostgresStore {
     let rows = try await pool.transaction([
       Query(Self.makeLanes, parameters: parameters), Query(Self.findLanes, parameters: parameters),
     ])
-    for row in try rows[1].map({ try Self.lane(&$0) }) { book.learn(row.number, row.key) }
+    let made = try rows[1].map { try Self.lane(&$0) }
+    for row in made { book.learn(row.number, row.key) }
+    return Dictionary(made.map { ($0.key, $0.number) }) { first, _ in first }
   }
 
   static func lane(_ columns: inout Columns) throws -> (number: Int32, key: LaneKey) {
@@ -64,5 +72,6 @@ extension PostgresStore {
       JOIN lanes l USING (queue, type, urgency, suspect)
     """)
 
-  private static let allLanes = Statement("all_lanes", "SELECT id, queue, type, urgency, suspect FROM lanes")
+  private static let findLane = Statement(
+    "find_lane", "SELECT id, queue, type, urgency, suspect FROM lanes WHERE id = $1::integer")
 }

@@ -86,6 +86,19 @@ package final class PostgresStore: TaskStore {
     await (try await open(options)).close()
   }
 
+  /// Removes the schema with all that is in it.
+  package static func drop(_ options: Options) async throws(StoreError) {
+    let settings = try ConnectionSettings(url: options.url, schema: options.schema)
+    let pool = try await connect(settings, options, size: 1)
+    do throws(PostgresFailure) {
+      try await pool.script("DROP SCHEMA IF EXISTS \"\(options.schema)\" CASCADE")
+      await pool.close()
+    } catch {
+      await pool.close()
+      throw StoreError(error)
+    }
+  }
+
   private static func connect(
     _ settings: ConnectionSettings, _ options: Options, size: Int
   ) async throws(StoreError) -> ConnectionPool {

@@ -45,7 +45,8 @@ extension EndToEnd {
       try await scene.system("sync", ["-f", disk.point.path])
       let load = Load { number in
         """
-        {"type": "FAIL_SOMETIMES", "payload": {"probability": 0}, "metadata": {"number": "\(number)"}}
+        {"type": "FAIL_SOMETIMES", "payload": {"probability": 0}, "metadata": {"number": "\(number)"}, "leaseSeconds": 2,
+         "retries": 100, "backoff": {"strategy": "fixed", "baseSeconds": 0.05, "jitter": 0}}
         """
       }
       try await load.run(clients: 8) {
@@ -60,7 +61,10 @@ extension EndToEnd {
           try await postgres.startAgain()
         }
       }
-      try await eventually("all tasks are final") { try await database.restless() == 0 }
+      do { try await eventually("all tasks are final", within: .seconds(25)) { try await database.restless() == 0 } } catch {
+        print("EVIDENCE", try await database.query("SELECT r.lane, l.id, r.status, count(*) FROM martlet.task_runs r LEFT JOIN martlet.lanes l ON l.id = r.lane GROUP BY 1,2,3"), try await database.query("SELECT * FROM martlet.lanes"), try await database.faults(), try await server.api.get("/stats").text)
+        throw error
+      }
       let checker = try await Checker(journal: load.journal.book, effects: nil, api: server.api, database: database)
       #expect(try await database.faults() == [])
       #expect(try await server.stop() == .exited(0))

@@ -50,7 +50,9 @@ import Testing
   }
 
   /// What is read whole by intention: changes not folded yet, and the claims after a lost answer.
-  private static let walks: Set<String> = ["read_counts count_changes", "claimed_under claims"]
+  private static let walks: Set<String> = [
+    "read_counts count_changes", "read_changes count_changes", "claimed_under claims",
+  ]
 
   private static let prepared = Statement(
     "list_prepared",
