@@ -22,7 +22,8 @@ extension EndToEnd {
         let load = Load { number in
           """
           {"type": "FAIL_SOMETIMES", "payload": {"probability": 0, "filling": "\(filling)"},
-           "metadata": {"number": "\(number)"}}
+           "metadata": {"number": "\(number)"},
+           "leaseSeconds": 2, "retries": 100, "backoff": {"strategy": "fixed", "baseSeconds": 0.05, "jitter": 0}}
           """
         }
         let ballast = disk.appendingPathComponent("ballast")
@@ -46,6 +47,7 @@ extension EndToEnd {
         print(
           "full disk: PostgreSQL \(ending); \(book.acknowledged.count) acknowledged, \(book.unavailable) answered 503")
         try await eventually("all tasks are final") { try await database.restless() == 0 }
+        try await eventually("the node is ready again") { try await server.api.get("/health/ready").status == 200 }
         let checker = try await Checker(journal: book, effects: nil, api: server.api, database: database)
         #expect(checker.summary() == [])
         #expect(try await database.faults() == [])

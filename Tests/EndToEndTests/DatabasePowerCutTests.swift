@@ -11,7 +11,7 @@ extension EndToEnd {
   struct DatabasePowerCutTests {
     @Test func `what was acknowledged is on the disk when the power of the database goes`() async throws {
       try await Scene.play { scene in
-        let outcome = try await Self.cutPower(of: scene, [], settings: [:])
+        let outcome = try await Self.cutPower(of: scene, times: 3, [], settings: [:])
         #expect(outcome.summary() == [])
         #expect(outcome.journal.acknowledged.count >= 300)
         // The power went while answers were on their way.
@@ -22,7 +22,7 @@ extension EndToEnd {
     @Test func `a server that does not wait for its disk loses tasks in a power cut`() async throws {
       try await Scene.play { scene in
         let outcome = try await Self.cutPower(
-          of: scene, ["--durability", "relaxed"],
+          of: scene, times: 1, ["--durability", "relaxed"],
           settings: ["synchronous_commit": "off", "wal_writer_delay": "10s"])
         // If this loses nothing, neither did the cuts of the strict test cut anything.
         let faults = outcome.faults()
@@ -33,16 +33,39 @@ extension EndToEnd {
       }
     }
 
+    @Test func `a node goes on with a database that has lost its latest commits`() async throws {
+      // As after the failover to a standby that was behind. Nothing of this is known to the node, and what it remembers of
+      // the database may be gone.
+      try await Scene.play { scene in
+        let postgres = try await scene.postgres(settings: ["synchronous_commit": "off", "wal_writer_delay": "10s"])
+        let database = try await DatabaseServer(on: postgres)
+        let server = try await scene.serve(["--database", database.url, "--durability", "relaxed"])
+        _ = try await database.query("CHECKPOINT")
+        let task = #"{"type": "FAIL_SOMETIMES", "payload": {"probability": 0}}"#
+        let lost = try await server.api.submit(task)
+        try await server.api.task(lost, becomes: "SUCCESS")
+        try await postgres.stop(.immediate)
+        try await postgres.startAgain()
+        try await eventually("the node is ready again") { try await server.api.get("/health/ready").status == 200 }
+        #expect(try await server.api.get("/tasks/\(lost)").status == 404)
+
+        let id = try await server.api.submit(task)
+        await withKnownIssue("tasks are put into lanes that are gone, and nobody sees them") {
+          let lanes = try await database.number(
+            "SELECT count(*) FROM martlet.task_runs r JOIN martlet.lanes l ON l.id = r.lane WHERE r.id = '\(id)'")
+          try #require(lanes == 1)
+          try await server.api.task(id, becomes: "SUCCESS")
+        }
+      }
+    }
+
     private static func cutPower(
-      of scene: Scene, _ arguments: [String], settings: [String: String]
+      of scene: Scene, times: Int, _ arguments: [String], settings: [String: String]
     ) async throws -> Checker {
       let disk = try await scene.disk(megabytes: 384)
       let postgres = try await scene.postgres(folder: disk.point, settings: settings)
       let database = try await DatabaseServer(on: postgres)
       let server = try await scene.serve(["--database", database.url] + arguments)
-      // The cluster and the schema are not the subject.
-      _ = try await database.query("CHECKPOINT")
-      try await scene.system("sync", ["-f", disk.point.path])
       let load = Load { number in
         """
         {"type": "FAIL_SOMETIMES", "payload": {"probability": 0}, "metadata": {"number": "\(number)"}, "leaseSeconds": 2,
@@ -51,7 +74,11 @@ extension EndToEnd {
       }
       try await load.run(clients: 8) {
         load.aim(at: server.api)
-        for _ in 0..<3 {
+        // What all tasks stand on is not the subject.
+        try await eventually("there are tasks") { load.journal.acknowledged >= 20 }
+        _ = try await database.query("CHECKPOINT")
+        try await scene.system("sync", ["-f", disk.point.path])
+        for _ in 0..<times {
           let goal = load.journal.acknowledged + 120
           try await eventually("\(goal) tasks are acknowledged") { load.journal.acknowledged >= goal }
           try disk.cutPower()
@@ -61,10 +88,8 @@ extension EndToEnd {
           try await postgres.startAgain()
         }
       }
-      do { try await eventually("all tasks are final", within: .seconds(25)) { try await database.restless() == 0 } } catch {
-        print("EVIDENCE", try await database.query("SELECT r.lane, l.id, r.status, count(*) FROM martlet.task_runs r LEFT JOIN martlet.lanes l ON l.id = r.lane GROUP BY 1,2,3"), try await database.query("SELECT * FROM martlet.lanes"), try await database.faults(), try await server.api.get("/stats").text)
-        throw error
-      }
+      try await eventually("all tasks are final") { try await database.restless() == 0 }
+      try await eventually("the node is ready again") { try await server.api.get("/health/ready").status == 200 }
       let checker = try await Checker(journal: load.journal.book, effects: nil, api: server.api, database: database)
       #expect(try await database.faults() == [])
       #expect(try await server.stop() == .exited(0))

