@@ -51,10 +51,8 @@ final class LaneBook: Sendable {
     /// Lanes that may have something to claim.
     var promises: [Int32: Promise] = [:]
     var version = 0
-
-    init(version: Int = 0) {
-      self.version = version
-    }
+    /// How often all was forgotten.
+    var epoch = 0
   }
 
   private struct Promise {
@@ -66,7 +64,7 @@ final class LaneBook: Sendable {
   /// A lane to look at, and from where.
   struct Look: Sendable {
     var lane: Int32
-    var urgency: Int16
+    var key: LaneKey
     var since: ClaimPosition
     fileprivate var version: Int
   }
@@ -84,18 +82,29 @@ final class LaneBook: Sendable {
 
   func learn(_ number: Int32, _ key: LaneKey) {
     state.withLock { state in
-      if state.keys.count >= Self.most { state = State(version: state.version) }
+      if state.keys.count >= Self.most { state = State(version: state.version, epoch: state.epoch + 1) }
       state.numbers[key] = number
       state.keys[number] = key
     }
   }
 
-  /// Something to claim appeared here: the next look begins no later.
-  func appeared(in lane: Int32, at availableAt: Int64) {
+  /// The database may be another than it was: one restored, or a standby that was behind.
+  func forget() {
+    state.withLock { $0 = State(version: $0.version + 1, epoch: $0.epoch + 1) }
+  }
+
+  /// What was promised before it changed is forgotten: only full looks begun after that are worth anything.
+  var epoch: Int { state.withLock(\.epoch) }
+
+  /// Something to claim appeared here: the next look begins no later. False where nothing is known of the lane, so that only a
+  /// full look finds it.
+  func appeared(in lane: Int32, at availableAt: Int64) -> Bool {
     let since = ClaimPosition(before: availableAt)
-    state.withLock { state in
+    return state.withLock { state in
+      guard state.keys[lane] != nil else { return false }
       state.version += 1
       state.promises[lane] = Promise(since: min(state.promises[lane]?.since ?? since, since), version: state.version)
+      return true
     }
   }
 
@@ -104,7 +113,7 @@ final class LaneBook: Sendable {
     state.withLock { state in
       state.promises.compactMap { lane, promise in
         guard let key = state.keys[lane], request.takes(key.lane), withSuspects || !key.isSuspect else { return nil }
-        return Look(lane: lane, urgency: key.urgency, since: promise.since, version: promise.version)
+        return Look(lane: lane, key: key, since: promise.since, version: promise.version)
       }
     }
   }

@@ -23,12 +23,10 @@ extension PostgresStore {
   private func claim(_ request: ClaimRequest, again: Bool) async throws -> [ClaimedTask] {
     var claimed: [ClaimedTask] = []
     if again { claimed = try await claimedBefore(request) }
-    var isFirst = true
     while claimed.count < request.limit {
       let wanted = request.limit - claimed.count
       let free = max(0, request.limit - request.ahead - claimed.count)
-      guard let look = try await look(for: request, wanted: wanted, free: free, isFirst: isFirst) else { break }
-      isFirst = false
+      guard let look = try await look(for: request, wanted: wanted, free: free) else { break }
       claimed += look.claimed
       if !look.mayHaveMore { break }
     }
@@ -44,13 +42,13 @@ extension PostgresStore {
   }
 
   /// Nil: there is nowhere to look now.
-  private func look(for request: ClaimRequest, wanted: Int, free: Int, isFirst: Bool) async throws -> Found? {
+  private func look(for request: ClaimRequest, wanted: Int, free: Int) async throws -> Found? {
     let looks = book.promising(for: request, withSuspects: free > 0)
-    let isDue = fullLooks.isDue(for: request)
-    if isFirst && isDue {
+    let epoch = book.epoch  // after the promises: forgotten between the two, they are looked for
+    if let version = fullLooks.due(for: request, epoch: epoch) {
       let start = ContinuousClock.now
       let found = try await carryOut(fullLook(request, wanted: wanted, free: free), at: looks, for: request)
-      fullLooks.done(for: request, took: ContinuousClock.now - start)
+      fullLooks.done(version, for: request, epoch: epoch, took: ContinuousClock.now - start)
       return found
     }
     guard !looks.isEmpty else { return nil }
@@ -59,10 +57,12 @@ extension PostgresStore {
 
   private func quickLook(_ looks: [LaneBook.Look], _ request: ClaimRequest, wanted: Int, free: Int) -> Query {
     let lanes: [PostgresValue] = [
-      .int4s(looks.map(\.lane)), .int2s(looks.map(\.urgency)), .int8s(looks.map(\.since.availableAt)),
+      .int4s(looks.map(\.lane)), .texts(looks.map(\.key.type)), .int8s(looks.map(\.since.availableAt)),
       .uuids(looks.map(\.since.id)),
     ]
-    return Query(Self.claimQuickly, parameters: lanes + parameters(request, wanted: wanted, free: free))
+    return Query(
+      Self.claimQuickly,
+      parameters: lanes + parameters(request, wanted: wanted, free: free) + [.texts(looks.map(\.key.queue))])
   }
 
   private func fullLook(_ request: ClaimRequest, wanted: Int, free: Int) -> Query {
@@ -89,6 +89,7 @@ extension PostgresStore {
     var passedOver: [Int32: ClaimPosition] = [:]
     for row in rows {
       // In claim order, so the last of a lane is the furthest.
+      _ = try await knownKey(of: row.lane)
       ends[row.lane] = ClaimPosition(availableAt: row.availableAt, id: row.id)
       switch row.kind {
       case .taken:
@@ -190,7 +191,9 @@ extension PostgresStore {
     "claim_quickly",
     claimSQL(
       lanes: """
-        SELECT * FROM unnest($1::integer[], $2::smallint[], $3::bigint[], $4::uuid[]) AS l(lane, urgency, since, since_id)
+        SELECT w.lane, l.urgency, w.since, w.since_id
+        FROM unnest($1::integer[], $2::text[], $3::bigint[], $4::uuid[], $10::text[]) AS w(lane, type, since, since_id, queue)
+          JOIN lanes l ON l.id = w.lane AND l.type = w.type AND l.queue = w.queue
         """))
 
   private static let claimFully = Statement(

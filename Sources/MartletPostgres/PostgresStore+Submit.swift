@@ -13,9 +13,17 @@ extension PostgresStore {
       let lanes = try await lanes(of: tasks)
       let rows = try await insert(parameters(tasks, lanes), again: isRepetition)
       let stored = rows.map { columns in
-        (now: columns.int(), inserted: columns.int(), ready: columns.int(), due: columns.optionalInt())
+        (
+          now: columns.int(), inserted: columns.int(), ready: columns.int(), due: columns.optionalInt(),
+          knowsLanes: columns.bool()
+        )
       }
       guard let stored = stored.first else { throw UnreadableRow(what: "no answer to a submission") }
+      guard stored.knowsLanes else {
+        // The database is not the one that gave out these numbers: nothing was written.
+        book.forget()
+        throw PostgresFailure.lost("the database has lost its lanes")
+      }
       if stored.ready > 0 {
         for lane in Set(lanes) { appeared(in: lane, at: stored.now) }
       }
@@ -48,13 +56,19 @@ extension PostgresStore {
   private static func insertSQL(onConflict: String) -> String {
     """
     WITH \(clock),
+    lanes_known AS MATERIALIZED (
+      SELECT count(*) = cardinality($18::integer[]) AS are_all
+      FROM unnest($18, $19::text[], $20::text[], $21::smallint[]) AS w(id, queue, type, urgency)
+        JOIN lanes l ON l.id = w.id AND l.queue = w.queue AND l.type = w.type AND l.urgency = w.urgency
+    ),
     input AS MATERIALIZED (
       SELECT i.*, now, greatest(now, least(coalesce(i.eligible_at, now + coalesce(i.delay, 0)), 253402300799999)) AS available_at
-      FROM clock, unnest($2::uuid[], $3::integer[], $4::bytea[], $5::bigint[], $6::bigint[], $7::integer[], $8::integer[],
+      FROM clock, lanes_known, unnest($2::uuid[], $3::integer[], $4::bytea[], $5::bigint[], $6::bigint[], $7::integer[], $8::integer[],
         $9::integer[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[],
         $17::uuid[])
         AS i(id, lane, payload, eligible_at, delay, retries, timeout_ms, lease_ms, backoff, delay_ms, run_at, expires_at,
           tags, metadata, traceparent, replay_of)
+      WHERE lanes_known.are_all
     ),
     bodies AS (
       INSERT INTO task_bodies (id, created_at, payload, retries, backoff, delay_ms, run_at, expires_at, tags, metadata,
@@ -75,8 +89,9 @@ extension PostgresStore {
     counted AS (
       INSERT INTO count_changes (lane, old, new, count) SELECT lane, 0, status, count(*) FROM runs GROUP BY lane, status
     )
-    SELECT now, (SELECT count(*) FROM runs), (SELECT count(*) FROM runs WHERE status = 2), (SELECT min(due_at) FROM runs)
-    FROM clock
+    SELECT now, (SELECT count(*) FROM runs), (SELECT count(*) FROM runs WHERE status = 2), (SELECT min(due_at) FROM runs),
+      are_all
+    FROM clock, lanes_known
     """
   }
 
@@ -94,6 +109,7 @@ extension PostgresStore {
     func relative(_ task: AcceptedTask) -> Int64? {
       if case .after(let delay) = task.eligible { delay.wholeMilliseconds } else { nil }
     }
+    let numbered = Dictionary(zip(lanes, tasks.map { LaneKey($0) })) { first, _ in first }
     return [
       nowParameter, .uuids(tasks.map(\.id)), .int4s(lanes), .bytesArray(tasks.map(\.payload)),
       sparse(absolute) { .int8s($0) }, sparse({ relative($0).map { min(max($0, 0), 1 << 50) } }) { .int8s($0) },
@@ -102,6 +118,8 @@ extension PostgresStore {
       sparse(relative) { .int8s($0) }, sparse(\.runAt) { .times($0) }, sparse(\.expiresAt) { .times($0) },
       sparse({ JSONColumn.strings($0.tags) }) { .texts($0) }, sparse({ JSONColumn.map($0.metadata) }) { .texts($0) },
       sparse(\.traceparent) { .texts($0) }, sparse(\.replayOf) { .uuids($0) },
+      .int4s(numbered.map(\.key)), .texts(numbered.map(\.value.queue)), .texts(numbered.map(\.value.type)),
+      .int2s(numbered.map(\.value.urgency)),
     ]
   }
 

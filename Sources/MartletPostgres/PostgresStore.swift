@@ -35,7 +35,7 @@ package final class PostgresStore: TaskStore {
 
   package let schema: String
   let pool: ConnectionPool
-  let book = LaneBook()
+  let book: LaneBook
   let fullLooks = FullLooks()
   let bell: Bell
   private let clock: (@Sendable () -> Timestamp)?
@@ -54,15 +54,26 @@ package final class PostgresStore: TaskStore {
   package static func open(_ options: Options) async throws(StoreError) -> PostgresStore {
     var limits = ConnectionSettings.Limits()
     limits.hot = options.answerWithin
+    // Who can wait longer for answers can wait longer for a connection.
+    limits.connect = max(limits.connect, options.answerWithin / 4)
     let settings = try ConnectionSettings(url: options.url, schema: options.schema, limits: limits)
-    let pool = try await connect(settings, options, size: options.connections)
+    let book = LaneBook()
+    let opened = Opened()
+    let pool = try await connect(settings, options, size: options.connections) {
+      // The first ones are opened as they are needed. Whoever is at the other end of a later one may not be whom we knew.
+      let isAgain = opened.withLock { count in
+        count += 1
+        return count > options.connections
+      }
+      if isAgain { book.forget() }
+    }
     do {
       try await Migrations(pool: pool, schema: options.schema).run()
     } catch {
       await pool.close()
       throw StoreError(opening: error, schema: options.schema)
     }
-    return PostgresStore(options, settings, pool)
+    return PostgresStore(options, settings, pool, book)
   }
 
   /// The names of all migrations, and of those that the schema has.
@@ -99,13 +110,23 @@ package final class PostgresStore: TaskStore {
     }
   }
 
+  /// Connections made so far.
+  private final class Opened: Sendable {
+    private let count = Mutex(0)
+
+    func withLock<Value: Sendable>(_ body: (inout Int) -> Value) -> Value { count.withLock { body(&$0) } }
+  }
+
   private static func connect(
-    _ settings: ConnectionSettings, _ options: Options, size: Int
+    _ settings: ConnectionSettings, _ options: Options, size: Int, onConnect: @escaping @Sendable () -> Void = {}
   ) async throws(StoreError) -> ConnectionPool {
     let durability = options.durability
     let pool = ConnectionPool(
       settings, size: size, report: options.report,
-      greeting: { (greeting) throws(StoreError) in try StartupChecks.check(greeting, durability: durability) })
+      greeting: { (greeting) throws(StoreError) in
+        try StartupChecks.check(greeting, durability: durability)
+        onConnect()
+      })
     do {
       try await pool.connect()
     } catch {
@@ -115,15 +136,18 @@ package final class PostgresStore: TaskStore {
     return pool
   }
 
-  private init(_ options: Options, _ settings: ConnectionSettings, _ pool: ConnectionPool) {
+  private init(
+    _ options: Options, _ settings: ConnectionSettings, _ pool: ConnectionPool, _ book: LaneBook
+  ) {
     self.pool = pool
+    self.book = book
     schema = options.schema
     clock = options.clock
     let node = String(UInt64.random(in: .min ... .max), radix: 36)
     let channel = "martlet_\(options.schema)"
     let bell = Bell(pool: pool, channel: channel, node: node)
     let ear = Ear()
-    let (book, fullLooks) = (book, fullLooks)
+    let fullLooks = fullLooks
     self.bell = bell
     self.ear = ear
     listener = Listener(
@@ -153,8 +177,7 @@ package final class PostgresStore: TaskStore {
     for word in words {
       switch word {
       case .work(let lane, let availableAt):
-        if let key = book.key(of: lane) {
-          book.appeared(in: lane, at: availableAt)
+        if let key = book.key(of: lane), book.appeared(in: lane, at: availableAt) {
           lanes.insert(key.lane)
         } else {
           hints.append(.anyWork)
@@ -188,7 +211,7 @@ package final class PostgresStore: TaskStore {
 
   /// READY tasks appeared: here first, then on other nodes.
   func appeared(in lane: Int32, at availableAt: Int64) {
-    book.appeared(in: lane, at: availableAt)
+    if !book.appeared(in: lane, at: availableAt) { fullLooks.areAllDue() }
     bell.work(in: lane, at: availableAt)
   }
 

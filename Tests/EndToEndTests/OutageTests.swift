@@ -56,8 +56,9 @@ extension EndToEnd {
         let database = try await DatabaseServer(on: postgres)
         let server = try await scene.serve(by: "TestServer", environment: ["MARTLET_DATABASE_URL": database.url])
         let gate = scene.file("gate")
-        let id = try await server.api.submit(Self.waiting(for: gate, leaseSeconds: 600))
-        try await server.api.task(id, becomes: "RUNNING")
+        let effects = scene.file("effects")
+        let id = try await server.api.submit(Self.waiting(for: gate, leaseSeconds: 600, effects: effects))
+        try await Self.isBegun(effects)
 
         try await postgres.stop(mode)
         try Data().write(to: gate)
@@ -84,8 +85,10 @@ extension EndToEnd {
           }
           let cutOff = worker("the cut off worker", database.url(port: proxy.port))
           try await cutOff.start()
-          let id = try await server.api.submit(Self.waiting(for: gate, leaseSeconds: 1, isStubborn: true))
-          try await server.api.task(id, becomes: "RUNNING")
+          let effects = scene.file("effects")
+          let id = try await server.api.submit(
+            Self.waiting(for: gate, leaseSeconds: 1, isStubborn: true, effects: effects))
+          try await Self.isBegun(effects)
 
           proxy.set(.refuse)
           try await eventually("the lease is lost") {
@@ -108,12 +111,44 @@ extension EndToEnd {
       }
     }
 
-    private static func waiting(for gate: URL, leaseSeconds: Int, isStubborn: Bool = false) -> String {
-      """
-      {"type": "WAIT_FOR_FILE", "payload": {"path": "\(gate.path)", "isStubborn": \(isStubborn)},
-       "leaseSeconds": \(leaseSeconds), "timeoutSeconds": 3600,
-       "backoff": {"strategy": "fixed", "baseSeconds": 0.05, "jitter": 0}}
-      """
+    @Test func `a node goes on with a database that has lost its latest commits`() async throws {
+      // As after the failover to a standby that was behind: what the node remembers of the database may be gone.
+      try await Scene.play { scene in
+        let database = try await DatabaseServer(on: PostgresServer.shared)
+        let server = try await scene.serve(["--database", database.url, "--durability", "relaxed"])
+        let lost = try await server.api.submit(Self.plain)
+        try await server.api.task(lost, becomes: "SUCCESS")
+        let tables = try await database.query(
+          """
+          SELECT string_agg('martlet.' || tablename, ', ') FROM pg_tables
+          WHERE schemaname = 'martlet' AND tablename NOT IN ('migrations', 'duties')
+          """)
+        _ = try await database.query("TRUNCATE \(tables[0][0]) RESTART IDENTITY")
+        _ = try await database.query(
+          """
+          SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          WHERE datname = current_database() AND pid <> pg_backend_pid()
+          """)
+        let id = try await eventually("a submission is accepted") { try? await server.api.submit(Self.plain) }
+        try #require(try await database.number("SELECT count(*) FROM martlet.tasks WHERE id = '\(id)'") == 1)
+        try await server.api.task(id, becomes: "SUCCESS")
+      }
+    }
+
+    /// A claim may be committed and its answer be lost; what has begun is known to its worker.
+    private static func isBegun(_ effects: URL) async throws {
+      try await eventually("it is begun") { FileManager.default.contents(atPath: effects.path)?.isEmpty == false }
+    }
+
+    private static func waiting(for gate: URL, leaseSeconds: Int, isStubborn: Bool = false, effects: URL? = nil)
+      -> String
+    {
+      let effects = effects.map { #", "effects": "\#($0.path)""# } ?? ""
+      return """
+        {"type": "WAIT_FOR_FILE", "payload": {"path": "\(gate.path)", "isStubborn": \(isStubborn)\(effects)},
+         "leaseSeconds": \(leaseSeconds), "timeoutSeconds": 3600,
+         "backoff": {"strategy": "fixed", "baseSeconds": 0.05, "jitter": 0}}
+        """
     }
   }
 }

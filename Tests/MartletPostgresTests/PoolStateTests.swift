@@ -97,7 +97,7 @@ struct PoolStateTests {
       now = due
       #expect(state.ask(2, .hot, now: now).open == 0)
     }
-    #expect(pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2, 2])
+    #expect(pauses == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5])
   }
 
   @Test func `A call is refused at once when the next try comes too late for it`() {

@@ -133,7 +133,7 @@ struct PoolState<Member: AnyObject & Sendable, Waiter: Sendable>: Sendable {
     opening -= 1
     guard !isClosed else { return Work() }
     var work = Work()
-    pause = pause == .zero ? .milliseconds(50) : min(pause * 2, .seconds(2))
+    pause = pause == .zero ? .milliseconds(50) : min(pause * 2, .milliseconds(500))
     nextTry = now + pause * (0.5 + jitter / 2)
     if living == 0 {
       trouble = reason

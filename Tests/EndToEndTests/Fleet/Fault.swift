@@ -95,11 +95,7 @@ struct Mischief {
     let gate = fleet.scene.file("gate-\(UUID())")
     let fleet = fleet
     guard let api = fleet.apis.first(where: \.isAlive)?.api else { return }
-    for _ in 0..<6 {
-      let before = fleet.load.journal.book.acknowledged.count
-      await fleet.load.submit(to: api) { fleet.stubbornTask($0, until: gate) }
-      print("fleet: a stubborn task; \(fleet.load.journal.book.acknowledged.count - before) acknowledged meanwhile")
-    }
+    for _ in 0..<6 { await fleet.load.submit(to: api) { fleet.stubbornTask($0, until: gate) } }
 
     let (victim, held) = try await eventually("a worker is at a stubborn task") { try await atStubbornTask() }
     victim.signal(SIGSTOP)
