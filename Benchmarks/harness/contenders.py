@@ -26,11 +26,12 @@ def output(command, timeout=400, **environment):
 # MARK: Martlet
 
 
-def martlet(run, scenario, tasks=100_000, nodes=1, held=False):
+def martlet(run, scenario, tasks=100_000, nodes=1, held=False, longer=1):
     """One round of a scenario of `martlet bench`."""
     url = run.postgres.fresh_database()
     settings = {
-        "database": url, "scenario": scenario, "rounds": 1, "tasks": run.scaled(tasks), "seconds": run.seconds, "nodes": nodes}
+        "database": url, "scenario": scenario, "rounds": 1, "tasks": run.scaled(tasks), "seconds": run.seconds * longer,
+        "nodes": nodes}
     command = [run.martlet, "bench", "--json"] + [f"--{name}={value}" for name, value in settings.items()]
     if held:
         with Snapshot(run.postgres):

@@ -14,13 +14,13 @@ extension Bench {
       for store in stores { store.listen { _ in } }  // only who listens learns where tasks appear
       do {
         try await fill(first, 1, priorities: 1...9)
-        measured.append(("one READY", try await claims(of: stores)))
+        measured.append(("one READY", try await claims(of: stores, at: place)))
         try await fill(first, small - 1, priorities: 1...9)
-        measured.append(("some READY", try await claims(of: stores)))
+        measured.append(("some READY", try await claims(of: stores, at: place)))
         try await fill(first, large - small, priorities: 1...9)
-        measured.append(("many READY", try await claims(of: stores)))
+        measured.append(("many READY", try await claims(of: stores, at: place)))
         try await end(large - small, in: stores)
-        measured.append(("some READY beside many ended", try await claims(of: stores)))
+        measured.append(("some READY beside many ended", try await claims(of: stores, at: place)))
       } catch {
         await second.close()
         throw error
@@ -43,7 +43,8 @@ extension Bench {
   }
 
   /// Claims of up to 32. What was taken is ended and submitted anew, so that the backlog stays as it is.
-  private func claims(of stores: [any TaskStore]) async throws -> Claims {
+  private func claims(of stores: [any TaskStore], at place: Place) async throws -> Claims {
+    try place.settle()
     let end = ContinuousClock.now + .seconds(options.seconds)
     return try await withThrowingTaskGroup(of: Claims.self) { group in
       for claimer in 0..<8 {

@@ -1,12 +1,16 @@
 // The only door through which randomness enters: ids, lease tokens and jitter. Production uses the system's generator,
 // tests and simulation a seeded one.
 
+internal import Glibc
 internal import Synchronization
 
 /// A generator that may be shared between tasks.
 package final class RandomSource: Sendable {
   private let seeded: Mutex<SplitMix64>
   private let isSeeded: Bool
+  private let drawn = Mutex<[UInt64]>([])
+  /// A draw is a system call, and costs the same for one number as for many.
+  private static let drawnAtOnce = 32
 
   /// The operating system's cryptographically secure generator.
   package static let system = RandomSource(seed: 0, isSeeded: false)
@@ -23,10 +27,24 @@ package final class RandomSource: Sendable {
 
   package func next() -> UInt64 {
     guard isSeeded else {
-      var system = SystemRandomNumberGenerator()
-      return system.next()
+      return drawn.withLock { drawn in
+        if drawn.isEmpty { drawn = Self.draw() }
+        return drawn.removeLast()
+      }
     }
     return seeded.withLock { $0.next() }
+  }
+
+  private static func draw() -> [UInt64] {
+    [UInt64](unsafeUninitializedCapacity: drawnAtOnce) { buffer, count in
+      // Up to 256 bytes come at once or not at all (getentropy(3)).
+      let bytes = UnsafeMutableRawBufferPointer(buffer)
+      if getentropy(bytes.baseAddress!, bytes.count) != 0 {
+        var system = SystemRandomNumberGenerator()
+        for index in buffer.indices { buffer[index] = system.next() }
+      }
+      count = buffer.count
+    }
   }
 
   /// Uniform in 0..<1.

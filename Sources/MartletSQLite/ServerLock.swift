@@ -27,9 +27,14 @@ final class ServerLock: Sendable {
     _ = owner.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
   }
 
+  /// Unlocks before it closes: a child that another thread is about to start has a copy of the descriptor until its `exec`,
+  /// and the lock belongs to all copies (flock(2)).
   func release() {
     isReleased.withLock { released in
-      if !released { close(descriptor) }
+      if !released {
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+      }
       released = true
     }
   }

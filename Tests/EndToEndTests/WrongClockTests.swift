@@ -1,0 +1,105 @@
+// Nodes whose clocks are wrong by minutes, one ahead and one behind: what is due, leased, retried and told goes by the
+// database's clock, so nobody sees any of it.
+
+internal import Foundation
+internal import MartletCore
+internal import NIOHTTP1
+internal import PostgresServer
+internal import Testing
+
+extension EndToEnd {
+  @Suite("Wrong clocks")
+  struct WrongClockTests {
+    @Test func `two nodes share the work, though one is ten minutes ahead and the other ten behind`() async throws {
+      try await Scene.play { scene in
+        let library = scene.file("wrong-clock.so")
+        try await scene.system("clang", ["-shared", "-fPIC", "-o", library.path, Self.source.path, "-ldl"])
+        let database = try await DatabaseServer(on: PostgresServer.shared)
+        func serve(wrongBy seconds: Int) async throws -> Server {
+          try await scene.serve(
+            by: "TestServer",
+            environment: [
+              "LD_PRELOAD": library.path, "WRONG_CLOCK_SECONDS": "\(seconds)", "MARTLET_DATABASE_URL": database.url,
+              "MARTLET_DATABASE_DURABILITY": "relaxed", "MARTLET_WORKERS_CONCURRENCY": "1",
+            ])
+        }
+        let ahead = try await serve(wrongBy: 600)
+        let behind = try await serve(wrongBy: -600)
+        #expect(try await Self.clock(of: ahead) > 500)
+        #expect(try await Self.clock(of: behind) < -500)
+
+        // Each node has one slot, so each carries out one of them; and both outlive their leases many times.
+        let gate = scene.file("gate")
+        let begin = Self.now
+        var held: [String] = []
+        for server in [ahead, behind] { held.append(try await server.api.submit(Self.waiting(for: gate))) }
+        for id in held { try await ahead.api.task(id, becomes: "RUNNING") }
+        var submitted: [String] = []
+        for server in [ahead, behind] {
+          submitted.append(try await server.api.submit(#"{"type": "FAIL_SOMETIMES", "payload": {"probability": 0}}"#))
+          submitted.append(
+            try await server.api.submit(
+              #"{"type": "FAIL_SOMETIMES", "payload": {"probability": 0}, "delaySeconds": 5}"#))
+          submitted.append(
+            try await server.api.submit(
+              #"{"type": "FAIL_SOMETIMES", "payload": {"probability": 0}, "runAt": "\#(Self.now + .seconds(5))"}"#))
+        }
+        let failing = try await behind.api.submit(
+          """
+          {"type": "FAIL_SOMETIMES", "payload": {"probability": 1}, "retries": 1,
+           "backoff": {"strategy": "fixed", "baseSeconds": 2, "jitter": 0}}
+          """)
+        let expiring = try await ahead.api.submit(
+          """
+          {"type": "FAIL_SOMETIMES", "payload": {"probability": 0}, "expiresAt": "\(Self.now + .seconds(300))"}
+          """)
+        try await eventually("the leases have ended several times") { Self.now - begin > .seconds(4) }
+        try Data().write(to: gate)
+        try await ahead.api.allAreAtRest()
+        let end = Self.now
+
+        for id in held + submitted + [expiring] {
+          let task = try await behind.api.task(id)
+          #expect(task["status"]?.string == "SUCCESS")
+          #expect(task["attempt"]?.int == 1)
+          let times = try ["createdAt", "availableAt", "startedAt", "finishedAt"].map { name in
+            try #require(task[name]?.string.flatMap { Timestamp($0) })
+          }
+          #expect(times == times.sorted())
+          // By the clock of the machine, which is the database's.
+          #expect(times[0] + .seconds(1) >= begin && times[3] <= end + .seconds(1))
+        }
+        #expect(try await ahead.api.task(failing)["status"]?.string == "DEAD")
+        let attempts = try await ahead.api.attempts(of: failing)
+        try #require(attempts.count == 2)
+        let firstEnded = try #require(attempts[0]["finishedAt"]?.string.flatMap { Timestamp($0) })
+        let secondBegan = try #require(attempts[1]["startedAt"]?.string.flatMap { Timestamp($0) })
+        #expect(secondBegan >= firstEnded + .seconds(2))
+
+        let workers = try await database.query("SELECT DISTINCT worker FROM martlet.tasks WHERE type = 'WAIT_FOR_FILE'")
+        #expect(workers.count == 2)
+        #expect(try await database.faults() == [])
+        #expect(try await ahead.stop() == .exited(0))
+        #expect(try await behind.stop() == .exited(0))
+      }
+    }
+
+    private static let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .appendingPathComponent("WrongClock/wrong-clock.c")
+
+    private static var now: Timestamp { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
+
+    private static func waiting(for gate: URL) -> String {
+      #"{"type": "WAIT_FOR_FILE", "payload": {"path": "\#(gate.path)"}, "leaseSeconds": 1, "timeoutSeconds": 3600}"#
+    }
+
+    /// How many seconds a node's clock is ahead, by the date of an answer.
+    private static func clock(of server: Server) async throws -> Double {
+      let formatter = DateFormatter()
+      formatter.locale = Locale(identifier: "en_US_POSIX")
+      formatter.dateFormat = "EEE, dd MMM yyyy HH:mm:ss zzz"
+      let date = try await server.api.get("/health/live").headers.first(name: "Date")
+      return try #require(date.flatMap { formatter.date(from: $0) }).timeIntervalSinceNow
+    }
+  }
+}
