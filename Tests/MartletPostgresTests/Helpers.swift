@@ -50,7 +50,7 @@ final class PgBouncer {
 
   /// - Parameter sessions: so many of the server's sessions are shared by all clients.
   init(before server: PostgresServer, sessions: Int) throws {
-    port = (32_000..<32_700).shuffled().first(where: Self.isFree) ?? 32_000
+    port = try PostgresServer.freePort()
     folder = FileManager.default.temporaryDirectory.resolvingSymlinksInPath()
       .appendingPathComponent("martlet-pgbouncer-\(UUID())")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -81,20 +81,6 @@ final class PgBouncer {
 
   func url(_ database: String, parameters: String = "") -> String {
     "postgres://\(PostgresServer.user)@127.0.0.1:\(port)/\(database)\(parameters)"
-  }
-
-  /// Below the ports that the system gives to clients.
-  private static func isFree(_ port: Int) -> Bool {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    guard descriptor >= 0 else { return false }
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = UInt16(port).bigEndian
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    return withUnsafeBytes(of: &address) { bytes in
-      bind(descriptor, bytes.assumingMemoryBound(to: sockaddr.self).baseAddress!, socklen_t(bytes.count)) == 0
-    }
   }
 
   deinit {

@@ -184,7 +184,7 @@ package final class PostgresServer: Sendable {
 
   /// Below the ports that the system gives to clients: while the server is away, one of those could connect to itself
   /// there and keep the server from coming back.
-  private static func freePort() throws -> Int {
+  package static func freePort() throws -> Int {
     for _ in 0..<200 {
       let port = Int.random(in: 20_000..<32_000)
       if isFree(port) { return port }
