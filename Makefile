@@ -7,9 +7,7 @@ ARGS ?=
 # With Swift's runtime inside, the program runs where no Swift is. Apple's systems have it.
 static := $(if $(filter Linux,$(shell uname)),--static-swift-stdlib)
 martlet := .build/release/martlet
-with_databases := ^(StoreConformanceTests|MartletPostgresTests)\.
-end_to_end := ^EndToEndTests\.
-shell_scripts := $(wildcard scripts/*) .ci/run
+shell_scripts := $(wildcard scripts/*) .ci/run Examples/ShellWorker/worker
 
 .PHONY: help
 help: ## list what there is to make
@@ -37,16 +35,7 @@ install: build ## copy the program to PREFIX/bin (/usr/local/bin)
 test: ## run all tests; ARGS="--filter CrashTests"
 	@scripts/setup --test
 	swift build --build-tests
-ifeq ($(ARGS),)
-	@# In turns: databases at full load would keep the tests of deadlines waiting.
-	status=0; \
-	swift test --skip-build --disable-xctest --skip '$(with_databases)|$(end_to_end)' || status=1; \
-	swift test --skip-build --disable-xctest --filter '$(with_databases)' || status=1; \
-	swift test --skip-build --disable-xctest --filter '$(end_to_end)' || status=1; \
-	exit $$status
-else
-	swift test --skip-build --disable-xctest $(ARGS)
-endif
+	scripts/test $(ARGS)
 
 .PHONY: chaos
 chaos: ## kill, freeze and cut off a fleet of nodes for ten minutes; MARTLET_CHAOS_SECONDS, MARTLET_CHAOS_SEED

@@ -23,16 +23,21 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
   ],
   targets: [
     .target(name: "MartletCore", swiftSettings: settings),
@@ -60,29 +65,39 @@ let package = Package(
       dependencies: ["MartletCore", "CPostgres"],
       resources: [.embedInCode("Migrations")],
       swiftSettings: settings),
+    .target(name: "CDocuments", exclude: ["page"]),
     .target(
       name: "MartletHTTP",
       dependencies: [
-        "MartletCore", "MartletEngine",
+        "CDocuments", "MartletCore", "MartletEngine",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "JWTKit", package: "jwt-kit"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
         .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: settings),
     .target(
       name: "MartletClient",
       dependencies: [
-        "MartletCore",
+        "MartletCore", "MartletEngine",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: settings),
     .target(
@@ -103,9 +118,11 @@ let package = Package(
     .target(
       name: "MartletBench",
       dependencies: [
-        "MartletCore", "MartletEngine", "MartletHTTP", "MartletPostgres", "MartletSQLite",
+        "MartletClient", "MartletCore", "MartletEngine", "MartletHTTP", "MartletPostgres", "MartletSQLite",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
@@ -113,8 +130,13 @@ let package = Package(
     .executableTarget(
       name: "MartletCommand",
       dependencies: [
-        "Martlet", "MartletBench", "MartletClient", "MartletCore",
+        "Martlet", "MartletBench", "MartletClient", "MartletCore", "MartletEngine",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
     .executableTarget(
@@ -122,6 +144,12 @@ let package = Package(
       dependencies: ["Martlet"],
       path: "Examples/EmbeddedWorker",
       packageAccess: false,  // as in a package of one's own: what is public must be enough
+      swiftSettings: settings),
+    .executableTarget(
+      name: "RemoteSwiftWorker",
+      dependencies: ["MartletClient"],
+      path: "Examples/RemoteSwiftWorker",
+      packageAccess: false,
       swiftSettings: settings),
     .target(
       name: "MartletTestKit",
@@ -134,24 +162,42 @@ let package = Package(
     .testTarget(
       name: "MartletHTTPTests",
       dependencies: [
-        "MartletCore", "MartletEngine", "MartletHTTP", "MartletTestKit",
+        "MartletCore", "MartletEngine", "MartletHTTP", "MartletTestKit", "ScriptedServer",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "CryptoExtras", package: "swift-crypto"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "JWTKit", package: "jwt-kit"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       swiftSettings: settings),
-    .target(name: "PostgresServer", path: "Tests/PostgresServer", swiftSettings: settings),
+    .target(name: "ChildProcess", path: "Tests/ChildProcess", swiftSettings: settings),
+    .target(
+      name: "PostgresServer", dependencies: ["ChildProcess"], path: "Tests/PostgresServer", swiftSettings: settings),
     .testTarget(
       name: "MartletPostgresTests",
-      dependencies: ["MartletCore", "MartletPostgres", "MartletTestKit", "PostgresServer"],
+      dependencies: ["ChildProcess", "MartletCore", "MartletPostgres", "MartletTestKit", "PostgresServer"],
       swiftSettings: settings),
     .testTarget(
       name: "StoreConformanceTests",
-      dependencies: ["MartletCore", "MartletPostgres", "MartletSQLite", "MartletTestKit", "PostgresServer"],
+      dependencies: [
+        "MartletCore", "MartletEngine", "MartletPostgres", "MartletSQLite", "MartletTestKit", "PostgresServer",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "MartletSQLiteTests",
+      dependencies: [
+        "MartletCore", "MartletSQLite", "MartletTestKit", .product(name: "GRDB", package: "GRDB.swift"),
+      ],
+      resources: [.embedInCode("Fixtures/V0001.sql")],
       swiftSettings: settings),
     .testTarget(name: "MartletCoreTests", dependencies: ["MartletCore"], swiftSettings: settings),
     .testTarget(
@@ -175,7 +221,7 @@ let package = Package(
     .testTarget(
       name: "MartletTests",
       dependencies: [
-        "Martlet", "MartletCore", "MartletEngine",
+        "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "ScriptedServer",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -185,6 +231,7 @@ let package = Package(
     .target(
       name: "ScriptedServer",
       dependencies: [
+        "ChildProcess",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -193,13 +240,17 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "MartletClientTests",
-      dependencies: ["MartletClient", "MartletCore", "ScriptedServer"],
+      dependencies: [
+        "MartletClient", "MartletCore", "MartletEngine", "ScriptedServer",
+        .product(name: "Logging", package: "swift-log"),
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "MartletCommandTests",
       dependencies: [
-        "MartletClient", "MartletCommand", "MartletCore", "ScriptedServer",
+        "MartletClient", "MartletCommand", "MartletCore", "MartletEngine", "ScriptedServer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: settings),
     .executableTarget(

@@ -4,6 +4,7 @@ internal import Foundation
 public import Logging
 @_exported public import MartletCore  // `NewTask`, `TaskID`, … are part of what an embedder writes
 @_exported public import MartletEngine  // `TaskHandler`, `AttemptContext`, `TaskResult`, …
+internal import MartletHTTP
 internal import ServiceLifecycle
 internal import UnixSignals
 
@@ -74,32 +75,49 @@ public struct SubmissionFailure: Error, Sendable, CustomStringConvertible {
 
 /// A node that has started: what there is to tell of it, and the way to give it tasks.
 public struct StartedNode: Sendable {
-  /// `http://127.0.0.1:8080`; nil without the role `api`.
+  /// `http://127.0.0.1:8080`, with TLS `https://…`; nil without the role `api`.
   public let address: String?
   /// The absolute path of the database, `:memory:`, or its URL without the password, and the schema.
   public let database: String
   private let roles: Set<Settings.Role>
+  private let asksForCredentials: Bool
   private let service: TaskService
 
-  init(address: String?, database: String, roles: Set<Settings.Role>, service: TaskService) {
+  init(
+    address: String?, database: String, roles: Set<Settings.Role>, asksForCredentials: Bool, service: TaskService
+  ) {
+    self.asksForCredentials = asksForCredentials
     self.address = address
     self.database = database
     self.roles = roles
     self.service = service
   }
 
-  /// Accepts tasks, all or none, without a detour over HTTP. When it returns they are on disk.
-  /// - Returns: their ids, in order.
+  /// Accepts tasks, all or none, without a detour over HTTP. When it returns they are on disk. They may name each other in
+  /// `dependencies` by their `ref`s; with an `idempotencyKey` the same task is submitted once, from here or over HTTP.
+  /// - Returns: their ids, in order; of a repeated one the id that it has.
   /// - Throws: `ValidationFailure` with every problem at once, or `SubmissionFailure`.
   public func submit(_ tasks: [NewTask]) async throws -> [TaskID] {
     try checkPayloads(tasks)
+    let request = try SubmitRequest(embedded: tasks)
     do throws(ServiceError) {
-      return try await service.submit(tasks).map(\.id)
+      return try await service.submit(request).map(\.record.id)
     } catch {
       switch error {
       case .invalid(let failure): throw failure
       case .store(let error, let tasks): throw SubmissionFailure(error, tasks: tasks)
-      case .notFound, .invalidState: throw SubmissionFailure(.unavailable("\(error)"), tasks: [])
+      case .idempotencyKeyReused(let key):
+        throw ValidationFailure([
+          ValidationProblem(pointer: "/idempotencyKey", detail: "\(key) was used for another request")
+        ])
+      case .dependencyCycle(let ring):
+        throw ValidationFailure([
+          ValidationProblem(
+            pointer: "/tasks",
+            detail: "wait for each other in a ring: \((ring + ring.prefix(1)).joined(separator: " → "))")
+        ])
+      case .queueFull, .notFound, .invalidState, .forbiddenQueues, .alreadyExists, .forbiddenQueue:
+        throw SubmissionFailure(.unavailable("\(error)"), tasks: [])
       }
     }
   }
@@ -131,13 +149,14 @@ public struct StartedNode: Sendable {
         "  roles     \(Settings.Role.allCases.filter(roles.contains).map(\.rawValue).joined(separator: ", "))")
     }
     if let address {
+      let credential = asksForCredentials ? " -H \"X-API-Key: $MARTLET_API_KEY\"" : ""
       lines += [
         "",
         "Try it in another terminal:",
-        "  curl -i \(address)/tasks -H 'Content-Type: application/json' \\",
+        "  curl -i \(address)/tasks\(credential) -H 'Content-Type: application/json' \\",
         #"    -d '{"type":"email","payload":{"to":"user@example.com","subject":"Welcome"}}'"#,
-        "  curl '\(address)/tasks?limit=5'",
-        "  curl \(address)/stats",
+        "  curl '\(address)/tasks?limit=5'\(credential)",
+        "  curl \(address)/stats\(credential)",
         "",
         "Ctrl-C drains and stops.",
       ]

@@ -83,7 +83,7 @@ func noOps(_ count: Int, priorities: ClosedRange<Int>) throws -> [AcceptedTask] 
 }
 
 /// How a drain went.
-private struct Course: Sendable {
+struct Course: Sendable {
   private let begin: ContinuousClock.Instant
   /// How many had run and when, at the first that was seen and at every eighth.
   private var marks: [(ran: Int, at: ContinuousClock.Instant)] = []

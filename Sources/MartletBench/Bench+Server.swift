@@ -15,7 +15,7 @@ extension Bench {
     for connections in [1, 8, 64] {
       let perSecond: Double = try await withStore { store, _ in
         try await withEngine(store, handlers: []) { engine in
-          try await withHTTPServer(engine) { port in
+          try await withHTTPServer(engine, store) { port in
             try await load(port: port, connections: connections)
           }
         }
@@ -44,14 +44,15 @@ extension Bench {
     }
   }
 
-  private func withHTTPServer<Value: Sendable>(
-    _ engine: Engine, _ body: @escaping @Sendable (Int) async throws -> Value
+  func withHTTPServer<Value: Sendable>(
+    _ engine: Engine, _ store: any TaskStore, _ body: @escaping @Sendable (Int) async throws -> Value
   ) async throws -> Value {
     let (ports, port) = AsyncStream.makeStream(of: Int.self)
     var logger = Logger(label: "bench")
     logger.logLevel = .critical  // it is cancelled, not drained
     let server = HTTPServer(
-      configuration: HTTPConfiguration(port: 0, version: "bench"), tasks: engine.service, metrics: { "" },
+      configuration: HTTPConfiguration(port: 0, version: "bench"), tasks: engine.service, leases: engine.leases,
+      schedules: engine.schedules, apiKeys: store, metrics: { "" },
       logger: logger, onListening: { _, bound in port.yield(bound) })
     return try await withThrowingTaskGroup(of: Value?.self) { group in
       group.addTask {

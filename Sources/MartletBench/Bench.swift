@@ -34,6 +34,12 @@ package enum Scenario: String, CaseIterable, Sendable {
   /// 1,000 tasks a call.
   case bulk
   case drain
+  /// The same by a worker over HTTP.
+  case remote
+  /// What waiting for others costs.
+  case graphs
+  /// What limits of queues and keys cost.
+  case limits
   case pickup
   /// What a claim costs where much waits or has ended; for PostgreSQL.
   case backlog
@@ -78,6 +84,9 @@ package struct Bench: Sendable {
         case .http: try await http(&results)
         case .bulk: try await bulk(&results)
         case .drain: try await drain(&results)
+        case .remote: try await remote(&results)
+        case .graphs: try await graphs(&results)
+        case .limits: try await limits(&results)
         case .pickup: try await pickup(&results)
         case .backlog: try await backlog(&results)
         case .memory: try await memory(&results)

@@ -12,6 +12,29 @@ extension MartletClient {
     try QueueState(await answer(to: .queue(name)))
   }
 
+  /// Changes a queue's settings; holds at once on all nodes.
+  /// - Throws: `problem` with status 422 for values out of range.
+  public func change(queue: String, _ changes: QueueChanges) async throws -> QueueState {
+    try QueueState(await answer(to: .change(queue: queue, changes)))
+  }
+
+  /// Every type that has tasks, settings or a worker.
+  public func types() async throws -> [TypeState] {
+    try Reading.data(await answer(to: .types), TypeState.init)
+  }
+
+  /// One type.
+  /// - Throws: `problem` with status 404 where nobody has heard of it.
+  public func type(_ name: String) async throws -> TypeState {
+    try TypeState(await answer(to: .type(name)))
+  }
+
+  /// Puts a type's settings in the place of what they were.
+  /// - Throws: `problem` with status 422 for values out of range.
+  public func put(type: String, _ rules: TypeRules) async throws -> TypeState {
+    try TypeState(await answer(to: .put(type: type, rules)))
+  }
+
   /// The workers that are alive, or were a minute ago.
   public func workers() async throws -> [WorkerState] {
     try Reading.data(await answer(to: .workers), WorkerState.init)

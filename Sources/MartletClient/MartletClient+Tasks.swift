@@ -14,7 +14,8 @@ extension MartletClient {
   ///   `NewTask`), 413 for a payload over the server's limit (256 KiB unless configured); `invalidRequest` where `payload`
   ///   is not JSON.
   public func submit(_ task: NewTask) async throws -> RemoteTask {
-    try RemoteTask(await answer(to: .submit(task)))
+    let answer = try await answer(to: .submit(task))
+    return try RemoteTask(answer, isReplay: answer.isReplay)
   }
 
   /// Submits a task with a payload made of `payload` by `JSONEncoder`.
@@ -31,7 +32,29 @@ extension MartletClient {
     return try await submit(task)
   }
 
+  /// Submits up to 1,000 tasks, all or none. They may name each other in `dependencies` by their `ref`s, so a whole graph is one
+  /// call. With an idempotency key in each, or one for the batch, the call is safe to repeat, and repeated after a broken connection.
+  /// - Parameters:
+  ///   - tasks: all with the same `traceparent` or all without: it is a header of the request.
+  ///   - key: of the batch as a whole, 1–255 visible ASCII characters: the same key with the same tasks is answered with the tasks
+  ///     that were made the first time.
+  /// - Returns: The tasks in the order given.
+  /// - Throws: as `submit(_:)`, and `invalidRequest` where traceparents differ; pointers of `errors` begin with `/tasks/0` and so on. 422 `dependency-cycle` where they wait for
+  ///   each other in a ring, 429 `queue-full`.
+  public func submit(_ tasks: [NewTask], idempotencyKey key: String? = nil) async throws -> [RemoteTask] {
+    let answer = try await answer(to: .submit(tasks, idempotencyKey: key))
+    return try Reading.data(answer) { (reader) throws(MartletClientError) in
+      try RemoteTask(reader, isReplay: answer.isReplay)
+    }
+  }
+
   // MARK: Reading
+
+  /// The tasks of a graph and what waits for what.
+  /// - Throws: `problem` with status 404 where there is none.
+  public func graph(_ id: TaskID) async throws -> RemoteGraph {
+    try RemoteGraph(await answer(to: .graph(id)))
+  }
 
   /// The task as it is now.
   /// - Throws: `problem` with status 404 where there is none, or the caller may not see it.

@@ -18,8 +18,9 @@ public import AsyncHTTPClient
 /// A client is safe to share and keeps its connections open between calls; make one and keep it. All calls throw
 /// `MartletClientError`, or `CancellationError` when the calling Swift task is cancelled.
 ///
-/// Calls that only read are repeated after a broken connection; calls that change something are repeated only where the
-/// server cannot have carried them out: nobody answered at its address, or it said 429 or 503 with a `Retry-After`.
+/// Calls that read, that set something to a value, or that carry an idempotency key are repeated after a broken connection and an
+/// unknown outcome; all others only where the server cannot have carried them out: nobody answered at its address, or it said 429
+/// or 503 with a `Retry-After` and not that the outcome is unknown.
 /// `Options.retries` bounds both.
 public struct MartletClient: Sendable {
   /// Who the caller is.
@@ -46,7 +47,8 @@ public struct MartletClient: Sendable {
 
   /// How long things may take.
   public struct Options: Sendable, Hashable {
-    /// For one exchange, from connecting to the head of the answer. A long poll gets the time it asked for on top.
+    /// For one exchange, from connecting to the head of the answer. A long poll gets the time it asked for on top, an act on
+    /// many tasks two minutes.
     public var requestTimeout: Duration = .seconds(30)
     /// For opening a connection. Ignored where the `HTTPClient` is borrowed.
     public var connectTimeout: Duration = .seconds(5)

@@ -48,13 +48,16 @@ public struct Problem: Sendable, Hashable, CustomStringConvertible {
   public var retryAfter: Duration?
   /// True where the server itself does not know whether it carried the request out.
   public var outcomeIsUnknown: Bool
-  /// With an unknown outcome, the task that exists if it did.
-  public var taskID: TaskID?
+  /// With an unknown outcome, the task that exists, or was changed, if it did; the first of several.
+  public var taskID: TaskID? { taskIDs.first }
+  /// With an unknown outcome, all tasks that exist, or were changed, if it did; empty where the server cannot name them.
+  public var taskIDs: [TaskID]
 
   /// A bare status.
   public init(status: Int) {
     self.status = status
     errors = []
+    taskIDs = []
     isRetryable = status == 429 || status == 503
     outcomeIsUnknown = false
   }
@@ -79,7 +82,8 @@ public struct Problem: Sendable, Hashable, CustomStringConvertible {
     self.requestID = fields["requestId"]?.string ?? requestID
     isRetryable = fields["retryable"]?.bool ?? isRetryable
     outcomeIsUnknown = fields["outcome"]?.string == "unknown"
-    taskID = fields["taskId"]?.string.flatMap(TaskID.init)
+    let ids = fields["taskIds"]?.elements ?? fields["taskId"].map { [$0] } ?? []
+    taskIDs = ids.compactMap { $0.string.flatMap(TaskID.init) }
     errors = (fields["errors"]?.elements ?? []).compactMap { element in
       guard let detail = element["detail"]?.string else { return nil }
       return ValidationProblem(pointer: element["pointer"]?.string ?? "", detail: detail)

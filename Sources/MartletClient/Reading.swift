@@ -31,6 +31,9 @@ struct ObjectReader {
     fields = Dictionary(members.map { ($0.name, $0.value) }) { first, _ in first }
   }
 
+  /// False for `null`.
+  func has(_ name: String) -> Bool { fields[name].map { !$0.isNull } ?? false }
+
   /// The bytes as they came; `null` is a value here.
   func raw(_ name: String) -> [UInt8]? { fields[name]?.bytes }
 

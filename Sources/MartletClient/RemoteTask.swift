@@ -18,12 +18,21 @@ public struct RemoteTask: Sendable, Hashable, Identifiable {
   public var maxAttempts: Int
   /// `maxAttempts − attempt`, never negative.
   public var retriesLeft: Int
+  /// Retries of a budget: 0…100; nil from a server that does not tell, as with all that follows up to `leaseSeconds`.
+  public var retries: Int?
+  public var backoff: NewTask.Backoff?
+  /// Bounds one attempt.
+  public var timeoutSeconds: Double?
+  /// How long a silent worker keeps it.
+  public var leaseSeconds: Double?
   /// One JSON value in UTF-8; nil where a list left it out.
   public var payload: [UInt8]?
   /// One JSON value in UTF-8, once it is SUCCESS and its handler had something to show; nil where a list left it out.
   public var result: [UInt8]?
-  /// The result was too long and was cut.
+  /// The result was over 256 KiB and was left out: `result` is nil.
   public var resultTruncated: Bool
+  /// As it was submitted.
+  public var delaySeconds: Double?
   /// When the client wanted it, if it said so.
   public var runAt: Timestamp?
   /// When it is, or last became, eligible.
@@ -43,8 +52,23 @@ public struct RemoteTask: Sendable, Hashable, Identifiable {
   public var lastError: TaskError?
   public var tags: [String]
   public var metadata: [String: String]
+  /// The tasks that it waits for, or waited for.
+  public var dependencies: [TaskID]
+  /// What happens when one of them ends DEAD or CANCELLED; nil where this library does not know the word.
+  public var onDependencyFailure: DependencyPolicy?
+  /// How the other tasks of its batch named it.
+  public var ref: String?
+  /// The graph that it belongs to.
+  public var graphID: TaskID?
+  public var idempotencyKey: String?
+  public var concurrencyKey: String?
+  /// In an answer to `submit`: it was there already, by its idempotency key, and is as it is now. Of a batch true only where every
+  /// task was there: the server does not tell of which. False in every other answer.
+  public var isReplay: Bool
   /// The task that this one repeats.
   public var replayOf: TaskID?
+  /// The schedule that made it.
+  public var scheduleName: String?
   /// The whole object as it came: fields newer than this library are there.
   public var json: [UInt8]
 
@@ -55,11 +79,16 @@ public struct RemoteTask: Sendable, Hashable, Identifiable {
     public var message: String?
   }
 
-  init(_ answer: Answer) throws(MartletClientError) {
-    try self.init(Reading.object(answer))
+  init(_ answer: Answer, isReplay: Bool = false) throws(MartletClientError) {
+    try self.init(Reading.object(answer), isReplay: isReplay)
   }
 
   init(_ reader: ObjectReader) throws(MartletClientError) {
+    try self.init(reader, isReplay: false)
+  }
+
+  init(_ reader: ObjectReader, isReplay: Bool) throws(MartletClientError) {
+    self.isReplay = isReplay
     id = try reader.required("id", reader.id("id"))
     type = try reader.required("type", reader.text("type"))
     queue = try reader.required("queue", reader.text("queue"))
@@ -73,10 +102,15 @@ public struct RemoteTask: Sendable, Hashable, Identifiable {
     attempt = try reader.required("attempt", reader.int("attempt"))
     maxAttempts = try reader.required("maxAttempts", reader.int("maxAttempts"))
     retriesLeft = try reader.int("retriesLeft") ?? max(0, maxAttempts - attempt)
+    retries = try reader.int("retries")
+    backoff = try reader.backoff()
+    timeoutSeconds = try reader.double("timeoutSeconds")
+    leaseSeconds = try reader.double("leaseSeconds")
     payload = reader.raw("payload")
     // A handler without a result and one whose result is `null` look the same on the wire.
     result = reader.raw("result").flatMap { $0 == Array("null".utf8) ? nil : $0 }
     resultTruncated = try reader.bool("resultTruncated") ?? false
+    delaySeconds = try reader.double("delaySeconds")
     runAt = try reader.time("runAt")
     availableAt = try reader.time("availableAt")
     expiresAt = try reader.time("expiresAt")
@@ -93,7 +127,14 @@ public struct RemoteTask: Sendable, Hashable, Identifiable {
     lastError = try reader.error("lastError")
     tags = try reader.texts("tags")
     metadata = try reader.textMap("metadata")
+    dependencies = try reader.ids("dependencies")
+    onDependencyFailure = try reader.text("onDependencyFailure").flatMap(DependencyPolicy.init(rawValue:))
+    ref = try reader.text("ref")
+    graphID = try reader.id("graphId")
+    idempotencyKey = try reader.text("idempotencyKey")
+    concurrencyKey = try reader.text("concurrencyKey")
     replayOf = try reader.id("replayOf")
+    scheduleName = try reader.text("scheduleName")
     json = reader.slice.bytes
   }
 }
@@ -149,6 +190,24 @@ public struct RemoteEvent: Sendable, Hashable {
 }
 
 extension ObjectReader {
+  fileprivate func backoff() throws(MartletClientError) -> NewTask.Backoff? {
+    guard let reader = try object("backoff") else { return nil }
+    var backoff = NewTask.Backoff()
+    backoff.strategy = try reader.text("strategy").flatMap(RetryPolicy.Strategy.init(rawValue:))
+    backoff.baseSeconds = try reader.double("baseSeconds")
+    backoff.factor = try reader.double("factor")
+    backoff.maxSeconds = try reader.double("maxSeconds")
+    backoff.jitter = try reader.double("jitter")
+    return backoff
+  }
+
+  fileprivate func ids(_ name: String) throws(MartletClientError) -> [TaskID] {
+    let texts = try texts(name)
+    let ids = texts.compactMap { TaskID($0) }
+    guard ids.count == texts.count else { throw unexpected("'\(name)' is not an array of ids") }
+    return ids
+  }
+
   fileprivate func error(_ name: String) throws(MartletClientError) -> TaskError? {
     guard let reader = try object(name) else { return nil }
     return TaskError(

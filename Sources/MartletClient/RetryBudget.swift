@@ -12,19 +12,19 @@ struct RetryBudget {
   }
 
   /// How long to wait before the next attempt; nil to give up.
-  /// - Parameter reading: The call changes nothing, so that it may be carried out twice.
-  mutating func pause(after failure: ExchangeFailure, reading: Bool) -> Duration? {
+  /// - Parameter repeatable: The call may be carried out twice.
+  mutating func pause(after failure: ExchangeFailure, repeatable: Bool) -> Duration? {
     switch failure {
     case .unreachable:
       return growingPause()
     case .broken:
-      return reading ? growingPause() : nil
+      return repeatable ? growingPause() : nil
     case .refused(let problem):
-      guard !problem.outcomeIsUnknown || reading else { return nil }
+      guard !problem.outcomeIsUnknown || repeatable else { return nil }
       switch (problem.status, problem.retryAfter) {
       case (429, let asked?), (503, let asked?): return askedPause(asked)
       // A proxy that cannot reach its server.
-      case (502, _), (503, _), (504, _): return reading ? growingPause() : nil
+      case (502, _), (503, _), (504, _): return repeatable ? growingPause() : nil
       default: return nil
       }
     case .cancelled, .timedOut, .unexpected, .invalid, .shutDown:

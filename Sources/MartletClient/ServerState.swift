@@ -11,7 +11,15 @@ public struct QueueState: Sendable, Hashable {
   public var oldestReadySeconds: Double?
   /// Attempts that ended within the last minute, per second.
   public var throughputPerSecond: Double?
-  /// The whole object as it came: its settings are there.
+  /// Nothing of it is given out.
+  public var paused: Bool
+  /// Its limits, nil for none; what they mean stands at `QueueChanges`.
+  public var concurrency: Int?
+  public var concurrencyPerKey: Int?
+  public var ratePerSecond: Double?
+  public var burst: Int?
+  public var maxDepth: Int?
+  /// The whole object as it came.
   public var json: [UInt8]
 
   init(_ answer: Answer) throws(MartletClientError) {
@@ -23,6 +31,12 @@ public struct QueueState: Sendable, Hashable {
     depth = try reader.counts("depth")
     oldestReadySeconds = try reader.double("oldestReadySeconds")
     throughputPerSecond = try reader.double("throughputPerSecond")
+    paused = try reader.bool("paused") ?? false
+    concurrency = try reader.int("concurrency")
+    concurrencyPerKey = try reader.int("concurrencyPerKey")
+    ratePerSecond = try reader.double("ratePerSecond")
+    burst = try reader.int("burst")
+    maxDepth = try reader.int("maxDepth")
     json = reader.slice.bytes
   }
 }

@@ -13,6 +13,12 @@ public struct TaskFilter: Sendable, Hashable {
   public var tag: String?
   /// The worker of the latest attempt.
   public var worker: String?
+  /// The tasks of one graph.
+  public var graphID: TaskID?
+  /// Those that a request with this key made.
+  public var idempotencyKey: String?
+  /// The schedule that made them.
+  public var scheduleName: String?
   /// All of these names with these values.
   public var metadata: [String: String] = [:]
   /// Inclusive.
@@ -29,15 +35,18 @@ public struct TaskFilter: Sendable, Hashable {
 
   var query: [(name: String, value: String)] {
     var query: [(name: String, value: String)] = []
-    func add(_ name: String, anyOf values: some Sequence<String>) {
-      let list = values.sorted().joined(separator: ",")
-      if !list.isEmpty { query.append((name, list)) }
+    // An empty name stays: left out it would widen the list, the server refuses it.
+    func add(_ name: String, anyOf values: some Collection<String>) {
+      if !values.isEmpty { query.append((name, values.sorted().joined(separator: ","))) }
     }
     add("status", anyOf: statuses.map(\.rawValue))
     add("type", anyOf: types)
     add("queue", anyOf: queues)
     if let tag { query.append(("tag", tag)) }
     if let worker { query.append(("worker", worker)) }
+    if let graphID { query.append(("graphId", graphID.description)) }
+    if let idempotencyKey { query.append(("idempotencyKey", idempotencyKey)) }
+    if let scheduleName { query.append(("scheduleName", scheduleName)) }
     for (name, value) in metadata.sorted(by: { $0.key < $1.key }) { query.append(("metadata.\(name)", value)) }
     if let createdAfter { query.append(("createdAfter", createdAfter.description)) }
     if let createdBefore { query.append(("createdBefore", createdBefore.description)) }

@@ -7,6 +7,7 @@ internal import MartletCore
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
+internal import NIOSSL
 
 /// A checked JSON answer.
 package struct Answer: Sendable {
@@ -15,6 +16,15 @@ package struct Answer: Sendable {
   /// As it came.
   package let json: [UInt8]
   let root: JSONSlice
+  /// Header `Idempotent-Replayed`: what was there already, by its key.
+  var isReplay = false
+}
+
+extension Answer {
+  /// One that did not come over HTTP.
+  package init(server: String, json: [UInt8]) throws(JSONError) {
+    self.init(server: server, status: 200, json: json, root: try JSONScanner.scan(json))
+  }
 }
 
 extension MartletClient {
@@ -25,7 +35,7 @@ extension MartletClient {
       do throws(ExchangeFailure) {
         return try await exchange(call)
       } catch {
-        guard let pause = budget.pause(after: error, reading: call.method == .get) else {
+        guard let pause = budget.pause(after: error, repeatable: call.method == .get || call.isRepeatable) else {
           throw error.told(server: server)
         }
         try await clock.pause(pause)
@@ -38,8 +48,7 @@ extension MartletClient {
     let head: HTTPHeaders
     let body: [UInt8]
     do {
-      let limit = options.requestTimeout + call.hold
-      let response = try await http.execute(request(call), timeout: TimeAmount(limit))
+      let response = try await http.execute(request(call), timeout: TimeAmount(call.limit(options)))
       status = Int(response.status.code)
       head = response.headers
       body = Array(buffer: try await response.body.collect(upTo: options.maxAnswerBytes))
@@ -54,8 +63,12 @@ extension MartletClient {
     guard (200..<300).contains(status) || call.answers.contains(status) else {
       throw .unexpected("status \(status)\(head.first(name: "location").map { ", a redirect to \($0)" } ?? "")")
     }
+    // An answer without content has nothing to say.
+    let json = status == 204 ? Array("{}".utf8) : body
     do throws(JSONError) {
-      return Answer(server: server, status: status, json: body, root: try JSONScanner.scan(body))
+      return Answer(
+        server: server, status: status, json: json, root: try JSONScanner.scan(json, maxDepth: 2 * Limits.jsonDepth),
+        isReplay: head.first(name: "idempotent-replayed") == "true")
     } catch {
       throw .unexpected("the body \(error.predicate)")
     }
@@ -72,6 +85,7 @@ extension MartletClient {
     case .token(let token): request.headers.add(name: "authorization", value: "Bearer \(token)")
     }
     if let traceparent = call.traceparent { request.headers.add(name: "traceparent", value: traceparent) }
+    if let key = call.idempotencyKey { request.headers.add(name: "idempotency-key", value: key) }
     if let body = call.body {
       request.headers.add(name: "content-type", value: "application/json")
       request.body = .bytes(ByteBuffer(bytes: body))
@@ -82,12 +96,25 @@ extension MartletClient {
   static func makeHTTP(_ options: Options) -> HTTPClient {
     var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
     configuration.timeout.connect = TimeAmount(options.connectTimeout)
-    // Silence within an answer; longer than any request may be held.
-    configuration.timeout.read = TimeAmount(options.requestTimeout + Call.longestWait)
+    configuration.timeout.read = TimeAmount(options.readTimeout)
+    // Shorter than a server keeps an idle connection, or a request would sooner or later meet its end.
+    configuration.connectionPool.idleTimeout = .seconds(45)
     // Attempts are this library's own business: a refused connection is told, not waited out.
     configuration.connectionPool.retryConnectionEstablishment = false
     return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
   }
+}
+
+extension Call {
+  /// From connecting to the head of the answer.
+  func limit(_ options: MartletClient.Options) -> Duration {
+    min(options.requestTimeout, patience ?? options.requestTimeout) + hold
+  }
+}
+
+extension MartletClient.Options {
+  /// Silence before and within an answer: as long as any request may be held, each call's own limit ends it sooner.
+  var readTimeout: Duration { requestTimeout + max(Call.longestWait, Call.longestAct) }
 }
 
 /// Why one exchange gave no answer.
@@ -114,6 +141,7 @@ enum ExchangeFailure: Error, Hashable {
     case let error as IOError: self = .broken(Self.text(error))
     case let error as HTTPParserError where error == .invalidEOFState: self = .broken("the answer was cut short")
     case is HTTPParserError: self = .unexpected("it does not speak HTTP")
+    case let error as NIOSSLError: self = .unreachable(Self.text(error))
     case is NIOTooManyBytesError: self = .unexpected("the body is longer than \(maxAnswerBytes) bytes")
     default: self = .broken(String(describing: error))
     }
@@ -153,6 +181,14 @@ enum ExchangeFailure: Error, Hashable {
   private static func reason(_ error: NIOConnectionError) -> String {
     guard let first = error.connectionErrors.first?.error else { return "the host name cannot be resolved" }
     return (first as? IOError).map(text) ?? "no connection could be made"
+  }
+
+  /// Nothing is sent before the handshake is done.
+  private static func text(_ error: NIOSSLError) -> String {
+    guard case .handshakeFailed(let cause) = error else { return "the certificate is not for this name" }
+    let words = String(describing: cause)
+    if words.contains("CERTIFICATE_VERIFY_FAILED") { return "the server's certificate is not trusted here" }
+    return words.contains("WRONG_VERSION_NUMBER") ? "it does not speak TLS there" : "the TLS handshake failed"
   }
 
   private static func text(_ error: IOError) -> String {

@@ -54,7 +54,11 @@ struct CommandFailure: Error {
       case 404: .notFound
       default: .failed
       }
-    var message = problem.errors.isEmpty ? problem.description : problem.title ?? "the request is not valid"
+    // Who may not is told so in one line, whatever it was about.
+    let isOneLine = problem.errors.isEmpty || status == .notAllowed
+    var message =
+      problem.errors.isEmpty
+      ? problem.description : (isOneLine ? problem.detail : nil) ?? problem.title ?? "the request is not valid"
     switch (problem.status, problem.code) {
     case (401, _): message += " (set MARTLET_API_KEY or MARTLET_TOKEN)"
     case (_, nil): message += "; is it a Martlet server?"
@@ -64,7 +68,7 @@ struct CommandFailure: Error {
     if problem.outcomeIsUnknown, let id = problem.taskID { message += " (martlet tasks show \(id))" }
     self.init(
       status, message,
-      details: problem.errors.map { $0.pointer.isEmpty ? $0.detail : "\($0.pointer) \($0.detail)" })
+      details: isOneLine ? [] : problem.errors.map { $0.pointer.isEmpty ? $0.detail : "\($0.pointer) \($0.detail)" })
   }
 
   /// As it is printed: the message on one line, then the details on theirs.

@@ -12,7 +12,7 @@ struct MartletCommand: AsyncParsableCommand {
     abstract: "A durable task server, and the hand that steers it.",
     discussion: """
       Commands that talk to a server find it by --server or MARTLET_SERVER (default \
-      \(ServerOptions.defaultServer)) and sign in with MARTLET_API_KEY or else MARTLET_TOKEN.
+      \(ServerOptions.defaultServer)) and sign in with --api-key, MARTLET_API_KEY or else MARTLET_TOKEN.
 
       Exit codes: 0 done, 1 failed, 2 wrong usage or a value that the server refused, 3 the server cannot be reached, \
       4 not found, 5 not allowed.
@@ -21,15 +21,24 @@ struct MartletCommand: AsyncParsableCommand {
     subcommands: [
       ServeCommand.self,
       SubmitCommand.self,
+      WorkCommand.self,
       TasksCommand.self,
       DeadLettersCommand.self,
+      BulkCommand.self,
       QueuesCommand.self,
+      TypesCommand.self,
+      GraphCommand.self,
+      SchedulesCommand.self,
       WorkersCommand.self,
       StatsCommand.self,
+      AuditCommand.self,
+      KeysCommand.self,
+      TokenCommand.self,
       DemoCommand.self,
       ConfigCommand.self,
       MigrateCommand.self,
       BenchCommand.self,
+      CompletionCommand.self,
       VersionCommand.self,
     ])
 

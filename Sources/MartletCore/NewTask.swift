@@ -30,12 +30,23 @@ public struct NewTask: Sendable, Hashable {
   public var metadata: [String: String]
   /// W3C Trace Context, stored with the task and handed to the handler.
   public var traceparent: String?
+  /// Ids of stored tasks that all have to succeed first; in a batch also the `ref`s of its other tasks. At most 1,000.
+  public var dependencies: [String]
+  /// What happens when one of them ends DEAD or CANCELLED; default HOLD.
+  public var onDependencyFailure: DependencyPolicy?
+  /// How the other tasks of its batch name it.
+  public var ref: String?
+  /// 1–255 visible ASCII characters: the same key with the same request is answered with the same task.
+  public var idempotencyKey: String?
+  /// 1–255 characters: at most as many tasks of a key run at once in a queue as the queue's `concurrencyPerKey` says.
+  public var concurrencyKey: String?
 
   public init(type: String, payload: [UInt8] = Array("{}".utf8)) {
     self.type = type
     self.payload = payload
     tags = []
     metadata = [:]
+    dependencies = []
   }
 
   /// The parts of a `RetryPolicy` that a client gave; the rest comes from the defaults.
@@ -108,6 +119,17 @@ package struct AcceptedTask: Sendable, Hashable {
   package var metadata: [String: String]
   package var traceparent: String?
   package var replayOf: TaskID?
+  /// Stored tasks, or tasks of the same submission.
+  package var dependencies: [TaskID] = []
+  package var onDependencyFailure = DependencyPolicy.hold
+  /// How the other tasks of its graph know it, for people.
+  package var ref: String?
+  package var graph = GraphMembership.none
+  package var idempotencyKey: String?
+  package var concurrencyKey: String?
+  package var scheduleName: String?
+  /// Who wants it done, as its first event tells.
+  package var submittedBy = Actor.api
 
   package init(
     id: TaskID, type: String, queue: String, payload: [UInt8], priority: Int, eligible: When, runAt: Timestamp?,
@@ -145,18 +167,13 @@ extension NewTask {
     var problems = Problems()
     problems.checkName(type, at: "/type")
     if let queue { problems.checkName(queue, at: "/queue") }
-    problems.check(priority, in: 1...9, at: "/priority")
-    problems.check(retries, in: 0...100, at: "/retries")
     problems.check(delaySeconds, in: 0...Limits.farthestSeconds, at: "/delaySeconds")
-    problems.check(timeoutSeconds, in: 0.001...604_800, at: "/timeoutSeconds")
-    problems.check(leaseSeconds, in: 1...3600, at: "/leaseSeconds")
-    problems.check(backoff?.baseSeconds, in: 0...Limits.farthestSeconds, at: "/backoff/baseSeconds")
-    problems.check(backoff?.factor, in: 1...1000, at: "/backoff/factor")
-    problems.check(backoff?.maxSeconds, in: 0...Limits.farthestSeconds, at: "/backoff/maxSeconds")
-    problems.check(backoff?.jitter, in: 0...1, at: "/backoff/jitter")
+    problems.checkValues(of: self)
     checkTimes(into: &problems, now: now)
     problems.checkTags(tags)
     problems.checkMetadata(metadata)
+    if let idempotencyKey { problems.checkKey(idempotencyKey, at: "/idempotencyKey") }
+    if let concurrencyKey { problems.checkText(concurrencyKey, lengths: 1...255, at: "/concurrencyKey") }
     let tooLarge = payload.count > defaults.maxPayloadBytes
     let onlyTooLarge = tooLarge && problems.all.isEmpty
     if tooLarge {
@@ -165,13 +182,18 @@ extension NewTask {
     guard problems.all.isEmpty else {
       throw ValidationFailure(problems.all, payloadTooLarge: onlyTooLarge)
     }
-    return AcceptedTask(
+    var accepted = AcceptedTask(
       id: id, type: type, queue: queue ?? "default", payload: payload, priority: priority ?? 5,
       eligible: eligible, runAt: runAt, retries: retries ?? defaults.retries,
       backoff: backoff?.filled(from: defaults.backoff) ?? defaults.backoff,
       timeout: timeoutSeconds.map { .wire(seconds: $0) } ?? defaults.timeout,
       lease: leaseSeconds.map { .wire(seconds: $0) } ?? defaults.lease,
       expiresAt: expiresAt, tags: tags, metadata: metadata, traceparent: traceparent, replayOf: nil)
+    accepted.onDependencyFailure = onDependencyFailure ?? .hold
+    accepted.ref = ref
+    accepted.idempotencyKey = idempotencyKey
+    accepted.concurrencyKey = concurrencyKey
+    return accepted
   }
 
   private var eligible: When {
@@ -223,6 +245,8 @@ package enum Limits {
 package enum JSONPointer {
   /// One reference token (RFC 6901 §3).
   package static func escaped(_ token: String) -> String {
+    // Nobody looks for a place by a name of a million characters, and answers repeat it.
+    guard token.utf8.count <= 1024 else { return escaped(String(token.prefix(100))) + "…" }
     guard token.utf8.contains(where: { $0 == UInt8(ascii: "~") || $0 == UInt8(ascii: "/") }) else { return token }
     var text = ""
     for character in token.unicodeScalars {
@@ -236,13 +260,24 @@ package enum JSONPointer {
   }
 }
 
-/// Collects problems so that all are told at once.
+/// Collects problems so that all are told at once: the first hundred, for nobody reads more.
 package struct Problems {
+  package static let most = 100
+
   package private(set) var all: [ValidationProblem] = []
 
   package init() {}
 
+  /// Further ones will not be told: nobody has to look for them.
+  package var areFull: Bool { all.count > Self.most }
+
   package mutating func add(_ pointer: String, _ detail: String) {
+    guard all.count < Self.most else {
+      if all.count == Self.most {
+        all.append(ValidationProblem(pointer: "", detail: "has more problems than the \(Self.most) that are told"))
+      }
+      return
+    }
     all.append(ValidationProblem(pointer: pointer, detail: detail))
   }
 
@@ -262,13 +297,38 @@ package struct Problems {
     }
   }
 
-  /// Length in characters; control characters are refused.
-  package mutating func checkText(_ text: String, lengths: ClosedRange<Int>, at pointer: String) {
-    // One character can be any number of bytes: a letter under a mountain of accents.
-    if !lengths.contains(text.count) || text.utf8.count > 4 * lengths.upperBound {
-      add(pointer, "must be \(lengths.lowerBound) to \(lengths.upperBound) characters long")
+  /// Of the fields that types have defaults for.
+  package mutating func checkValues(of task: NewTask) {
+    check(task.priority, in: 1...9, at: "/priority")
+    check(task.retries, in: 0...100, at: "/retries")
+    check(task.timeoutSeconds, in: 0.001...604_800, at: "/timeoutSeconds")
+    check(task.leaseSeconds, in: 1...3600, at: "/leaseSeconds")
+    check(task.backoff?.baseSeconds, in: 0...Limits.farthestSeconds, at: "/backoff/baseSeconds")
+    check(task.backoff?.factor, in: 1...1000, at: "/backoff/factor")
+    check(task.backoff?.maxSeconds, in: 0...Limits.farthestSeconds, at: "/backoff/maxSeconds")
+    check(task.backoff?.jitter, in: 0...1, at: "/backoff/jitter")
+  }
+
+  /// Length in characters, which are Unicode's code points, as in JSON Schema; control characters are refused.
+  /// So are those that turn the direction of text (Unicode Standard Annex 9, §2.1 and §2.2), for which nobody sees any more what
+  /// it says.
+  /// - Parameter name: set before the detail.
+  package mutating func checkText(
+    _ text: String, lengths: ClosedRange<Int>, at pointer: String, of name: String = ""
+  ) {
+    if !lengths.contains(text.unicodeScalars.count) {
+      add(pointer, "\(name)must be \(lengths.lowerBound) to \(lengths.upperBound) characters long")
     } else if text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
-      add(pointer, "must not contain control characters")
+      add(pointer, "\(name)must not contain control characters")
+    } else if text.unicodeScalars.contains(where: { 0x202A...0x202E ~= $0.value || 0x2066...0x2069 ~= $0.value }) {
+      add(pointer, "\(name)must not contain characters that turn the direction of text")
+    }
+  }
+
+  /// An idempotency key: visible ASCII (RFC 5234, VCHAR).
+  package mutating func checkKey(_ key: String, at pointer: String) {
+    if !(1...255).contains(key.utf8.count) || !key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
+      add(pointer, "must be 1 to 255 visible ASCII characters")
     }
   }
 

@@ -18,7 +18,7 @@ package struct TaskEvent: Sendable, Hashable {
   package var sequence: Int
   package var type: TaskEventType
   package var at: Timestamp
-  /// Who did it: a worker's id, `api`, `scheduler`, `rescuer`.
+  /// Who did it: a worker's id, `api` or the credential's name, `scheduler`, `rescuer`.
   package var actor: String
   /// Why, where there is something to say: `RETRIES_EXHAUSTED`, `attempt 2`, the fields patched.
   package var cause: String?

@@ -5,9 +5,14 @@ package struct TaskQuery: Sendable, Hashable {
   package var statuses: Set<TaskStatus> = []
   package var types: Set<String> = []
   package var queues: Set<String> = []
+  /// The queues that the caller is bound to; nil is all of them, and an empty one none.
+  package var scope: [QueuePattern]?
   package var tag: String?
   package var worker: String?
   package var metadata: [String: String] = [:]
+  package var graphID: TaskID?
+  package var idempotencyKey: String?
+  package var scheduleName: String?
   /// Inclusive.
   package var createdAfter: Timestamp?
   /// Exclusive.
@@ -26,9 +31,13 @@ package struct TaskQuery: Sendable, Hashable {
     (statuses.isEmpty || statuses.contains(task.status))
       && (types.isEmpty || types.contains(task.type))
       && (queues.isEmpty || queues.contains(task.queue))
+      && (scope?.contains { $0.matches(task.queue) } ?? true)
       && (tag.map(task.tags.contains) ?? true)
       && (worker.map { $0 == task.worker } ?? true)
       && metadata.allSatisfy { task.metadata[$0.key] == $0.value }
+      && (graphID.map { $0 == task.graphID } ?? true)
+      && (idempotencyKey.map { $0 == task.idempotencyKey } ?? true)
+      && (scheduleName.map { $0 == task.scheduleName } ?? true)
       && (createdAfter.map { task.createdAt >= $0 } ?? true)
       && (createdBefore.map { task.createdAt < $0 } ?? true)
       && (before.map { task.id < $0 } ?? true)

@@ -40,11 +40,20 @@ package struct TaskRecord: Sendable, Hashable {
   package var metadata: [String: String]
   package var traceparent: String?
   package var replayOf: TaskID?
+  /// As submitted.
+  package var dependencies: [TaskID]
+  package var onDependencyFailure: DependencyPolicy
+  package var ref: String?
+  package var graphID: TaskID?
+  package var idempotencyKey: String?
+  package var concurrencyKey: String?
+  package var scheduleName: String?
   /// The number of the latest event.
   package var sequence: Int
 
   package var retriesLeft: Int { max(0, maxAttempts - attempt) }
 
+  /// What is written of a task that waits for no other; of one that does, the store knows more.
   package init(_ task: AcceptedTask, acceptedAt now: Timestamp) {
     let (status, availableAt) = task.initial(now: now)
     id = task.id
@@ -71,6 +80,13 @@ package struct TaskRecord: Sendable, Hashable {
     metadata = task.metadata
     traceparent = task.traceparent
     replayOf = task.replayOf
+    dependencies = task.dependencies
+    onDependencyFailure = task.onDependencyFailure
+    ref = task.ref
+    if case .member(let graph) = task.graph { graphID = graph }
+    idempotencyKey = task.idempotencyKey
+    concurrencyKey = task.concurrencyKey
+    scheduleName = task.scheduleName
     sequence = status == .ready ? 2 : 1
   }
 }

@@ -5,22 +5,47 @@
 // item is an atomic group with a verdict of its own, so that one caller's conflict never spoils another's. All are safe to
 // repeat. Time is the store's own clock.
 
-package protocol TaskStore: WorkSource {
+package protocol TaskStore: WorkSource, QueueBook, ScheduleBook, APIKeyBook, AuditBook, BulkBook, ExplainBook,
+  HistoryBook
+{
   /// The store's clock.
   func now() async throws(StoreError) -> Timestamp
 
-  /// Writes new tasks. A task that is due becomes READY, any other PENDING. Ids that are stored already are left as they are
-  /// and answered as accepted, so that a repeated submission changes nothing.
+  /// Writes new tasks. A task that is due and waits for no other becomes READY, any other PENDING. Ids that are stored already
+  /// are left as they are and answered as accepted, so that a repeated submission changes nothing.
+  ///
+  /// A key that is known with this fingerprint stands for its earlier tasks: they are answered, and those that the key covers
+  /// here are not written. With another fingerprint it refuses the whole submission. Of any number of submissions of one key at
+  /// once, on any nodes, one writes and the others wait for it.
+  ///
+  /// A dependency that is stored nowhere, and is no task of this submission, refuses the whole of it. One that has succeeded is
+  /// met. What failed ones mean says `DependencyPolicy`: with CANCEL the task is stored as CANCELLED (DEPENDENCY_FAILED), after
+  /// the event `received`. A task joins the graph of its first dependency, which is given one if it has none.
+  ///
+  /// Where a queue has a `maxDepth`, what waits in it and what is new for it together must not be more, or the whole submission
+  /// is refused; tasks that are stored already do not count. Exact over all nodes.
   func submit(_ submissions: [Submission]) async throws(StoreError) -> [SubmissionVerdict]
 
   // claim: READY tasks of the request's queues and types, by priority (9 first), then `availableAt`, then id, over all of its
   //   queues together. Each becomes RUNNING under a lease of its `leaseSeconds` that never outlasts its timeout; the attempt is
   //   counted now. A task never started that is past `expiresAt` becomes CANCELLED (EXPIRED) instead. A task that lost a
   //   worker before is given out only as one of the first `limit − ahead`. No task is given to two requests.
+  //   Left out: paused queues and types; tasks with a concurrency key that have not been admitted (`QueueBook.admit`); of a
+  //   queue with `concurrency`, what exceeds it together with what runs; of a queue with a rate, what exceeds its tokens, of
+  //   which each task given out takes one. All of it exact over all nodes. A limited queue has its place in the order of
+  //   priorities as far as that costs the others nothing.
   // renew: only while the lease stands (also past its end, as long as nobody took it): to a full lease from now, never past
   //   the attempt's start + timeout.
   // finish: applies `Transition.after` to the row as it is, if the lease stands; the same report again answers the same;
   //   another report, or one after the rescuer, changes nothing and is `.lost`.
+  //
+  // Whatever makes a task final (finish, rescue, steer, claim, promote, prune) settles in the same transaction those that wait
+  // for it, each exactly once: a met dependency counts, and the last one makes the task READY, or leaves it PENDING until its
+  // time; a failed one cancels it by its policy. What is cancelled so settles those that wait for it in turn, here or, where
+  // they are many, in the calls of `settle` that follow.
+
+  /// Carries on what a cascade has left over: at most `limit` tasks that ended and whose dependants are not all settled.
+  func settle(limit: Int) async throws(StoreError) -> Settlement
 
   /// Moves what is due: at most `limit` PENDING and RETRY tasks whose time has come to READY, and at most as many waiting
   /// tasks never started that are past `expiresAt` to CANCELLED (EXPIRED).
@@ -30,10 +55,12 @@ package protocol TaskStore: WorkSource {
   func rescue(limit: Int, randomness: Double) async throws(StoreError) -> Rescue
 
   /// Deletes at most `limit` final tasks, with all of their history, that have been final for longer than the policy keeps
-  /// them; answers how many.
+  /// them; answers how many. Kept whatever their age: those that a task not yet final depends on, and those of an idempotency
+  /// key younger than `policy.keys`; the key of a deleted task goes with it.
   func prune(_ policy: RetentionPolicy, limit: Int) async throws(StoreError) -> Int
 
-  /// Carries out commands from outside (`SteeringDecision` decides). One verdict per command, in order.
+  /// Carries out commands from outside (`SteeringDecision` decides). One verdict per command, in order. What changes something is
+  /// written to the audit.
   func steer(_ commands: [Steering]) async throws(StoreError) -> [SteeringVerdict]
 
   /// One answer per id, in order; nil where there is none.
@@ -42,11 +69,8 @@ package protocol TaskStore: WorkSource {
   /// Newest first by id. A page may be short, even empty, while `next` is set.
   func list(_ query: TaskQuery) async throws(StoreError) -> TaskPage
 
-  /// All attempts, first to last, with the running one; nil where there is no such task.
-  func attempts(of id: TaskID) async throws(StoreError) -> [AttemptRecord]?
-
-  /// All events in order of `sequence`, without a gap; nil where there is no such task.
-  func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]?
+  /// A graph's tasks in order of their ids, with the dependencies between them; nil where no stored task is of it.
+  func graph(_ id: TaskID) async throws(StoreError) -> TaskGraph?
 
   /// How many tasks there are now, by queue, type and status; zeros are left out. Costs nothing to speak of at any size.
   func counts() async throws(StoreError) -> [TaskCount]
@@ -54,7 +78,8 @@ package protocol TaskStore: WorkSource {
   /// Each queue that has a READY task, with the earliest `availableAt` of these.
   func oldestReady() async throws(StoreError) -> [String: Timestamp]
 
-  /// Says that a worker is alive; it stays listed for `WorkerRecord.lifetime`. `lastSeenAt` is set by the store.
+  /// Says that a worker is alive; it stays listed for `WorkerRecord.lifetime`. `lastSeenAt` is set by the store. A worker elsewhere
+  /// that calls itself as a listed one of a node does is passed over.
   func register(_ worker: WorkerRecord) async throws(StoreError)
 
   /// Takes a worker from the list at once.
@@ -65,8 +90,9 @@ package protocol TaskStore: WorkSource {
   /// How many calls of one kind are worth having in flight at once: 1 where a single writer does all.
   var preferredConcurrency: Int { get }
 
-  /// Hears what other nodes over the same store have done. Only ever hints: any of them may be missing or late. `hear` may be
-  /// called from any thread and must return at once; called once, before the store is used.
+  /// Hears what other nodes over the same store have done, and what this one's calls did beyond their answers: tasks that became
+  /// READY because another one ended. Only ever hints: any of them may be missing or late. `hear` may be called from any thread
+  /// and must return at once; called once, before the store is used.
   func listen(_ hear: @escaping @Sendable (StoreHint) -> Void)
 
   /// Returns if the store can commit now.
@@ -79,11 +105,11 @@ package protocol TaskStore: WorkSource {
 extension TaskStore {
   package var preferredConcurrency: Int { 1 }
 
-  /// A store of one node has nothing to tell.
+  /// A store that has nothing to tell.
   package func listen(_ hear: @escaping @Sendable (StoreHint) -> Void) {}
 }
 
-/// What another node has done.
+/// What has happened that nobody here was told.
 package enum StoreHint: Sendable, Hashable {
   /// READY tasks appeared in these lanes.
   case work(Set<Lane>)
@@ -93,20 +119,16 @@ package enum StoreHint: Sendable, Hashable {
   case due(Duration)
   /// A running task's cancellation was asked for.
   case cancelled(TaskID)
-}
-
-/// Tasks that are accepted together or not at all.
-package struct Submission: Sendable, Hashable {
-  package var tasks: [AcceptedTask]
-
-  package init(_ tasks: [AcceptedTask]) {
-    self.tasks = tasks
-  }
-}
-
-package enum SubmissionVerdict: Sendable, Hashable {
-  /// Durable. `at` is the store's time of acceptance: with it `TaskRecord(_:acceptedAt:)` is what was written.
-  case accepted(at: Timestamp)
+  /// A cascade has left something for `settle`.
+  case unsettled
+  /// There may be something for `admit`.
+  case unadmitted
+  /// READY tasks in these lanes could not be given out, and can in (about) this time: a bucket will hold a token.
+  case later(Set<Lane>, Duration)
+  /// Settings of queues or types were changed.
+  case settings
+  /// A schedule is to be looked at.
+  case schedules
 }
 
 package struct Promotion: Sendable, Hashable {
@@ -166,11 +188,22 @@ package struct RetentionPolicy: Sendable, Hashable {
   package var success: Duration?
   package var dead: Duration?
   package var cancelled: Duration?
+  /// How long an idempotency key lives at least, counted from its submission.
+  package var keys: Duration
 
-  package init(success: Duration?, dead: Duration?, cancelled: Duration?) {
+  package init(success: Duration?, dead: Duration?, cancelled: Duration?, keys: Duration = .seconds(86_400)) {
     self.success = success
     self.dead = dead
     self.cancelled = cancelled
+    self.keys = keys
+  }
+
+  /// Nil where all are kept for ever.
+  package var shortest: Duration? { [success, dead, cancelled].compactMap(\.self).min() }
+
+  /// Ids are in the order of time: no task from this one on can have been final for long enough to go.
+  package func firstTooYoung(now: Timestamp) -> TaskID? {
+    shortest.map { TaskID(high: UInt64(clamping: (now + (.zero - $0)).milliseconds + 1) << 16, low: 0) }
   }
 }
 

@@ -150,7 +150,7 @@ extension Timestamp: LosslessStringConvertible {
   }
 
   /// Days from 1970-01-01 in the proleptic Gregorian calendar (Howard Hinnant, "chrono-compatible low-level date algorithms").
-  private static func daysSinceEpoch(year: Int, month: Int, day: Int) -> Int {
+  static func daysSinceEpoch(year: Int, month: Int, day: Int) -> Int {
     let shifted = month <= 2 ? year - 1 : year
     let era = (shifted >= 0 ? shifted : shifted - 399) / 400
     let yearOfEra = shifted - era * 400
@@ -159,7 +159,7 @@ extension Timestamp: LosslessStringConvertible {
     return era * 146_097 + dayOfEra - 719_468
   }
 
-  private static func date(daysSinceEpoch: Int) -> (year: Int, month: Int, day: Int) {
+  static func date(daysSinceEpoch: Int) -> (year: Int, month: Int, day: Int) {
     let days = daysSinceEpoch + 719_468
     let era = (days >= 0 ? days : days - 146_096) / 146_097
     let dayOfEra = days - era * 146_097
@@ -170,7 +170,7 @@ extension Timestamp: LosslessStringConvertible {
     return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shiftedMonth + 2) / 5 + 1)
   }
 
-  private static func daysIn(month: Int, year: Int) -> Int {
+  static func daysIn(month: Int, year: Int) -> Int {
     switch month {
     case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
     case 4, 6, 9, 11: 30

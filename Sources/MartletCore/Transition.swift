@@ -102,10 +102,10 @@ package enum SteeringDecision: Sendable, Hashable {
     }
   }
 
-  /// A retry by hand: READY at once with a fresh budget.
-  package static func retry(_ status: TaskStatus) -> SteeringDecision {
+  /// A retry by hand: READY at once with a fresh budget, or PENDING while it waits for others.
+  package static func retry(_ status: TaskStatus, waitsForOthers: Bool = false) -> SteeringDecision {
     switch status {
-    case .dead, .cancelled, .retry: .move(to: .ready)
+    case .dead, .cancelled, .retry: .move(to: waitsForOthers ? .pending : .ready)
     case .pending, .ready, .running, .success: .illegal
     }
   }
@@ -114,9 +114,11 @@ package enum SteeringDecision: Sendable, Hashable {
     status.isFinal ? .unchanged : .illegal
   }
 
-  /// A patch of a waiting task; `due` tells whether its (new) time has come, nil when the time is not patched.
-  package static func patch(_ status: TaskStatus, due: Bool?) -> SteeringDecision {
+  /// A patch of a waiting task; `due` tells whether its (new) time has come, nil when the time is not patched. No time makes a
+  /// task READY that waits for others.
+  package static func patch(_ status: TaskStatus, due: Bool?, waitsForOthers: Bool = false) -> SteeringDecision {
     guard status.isWaiting else { return .illegal }
+    if waitsForOthers { return .unchanged }
     switch (status, due) {
     case (_, nil): return .unchanged
     case (.ready, true), (.pending, false), (.retry, false): return .unchanged

@@ -82,8 +82,10 @@ package struct ClaimedTask: Sendable, Hashable {
   package var lease: LeaseID
   /// By the store's clock, for people and protocols.
   package var expiresAt: Timestamp
-  /// How long the lease lasts from the claim: count it from before the claim was sent.
+  /// How long the lease lasts from the claim: count it from `heldFor` after the claim was sent.
   package var expiresIn: Duration
+  /// How long a remote source says that it held the request before it claimed.
+  package var heldFor = Duration.zero
   package var type: String
   package var queue: String
   package var payload: [UInt8]
@@ -136,10 +138,13 @@ package struct Renewal: Sendable, Hashable {
   package var lease: LeaseID
   /// Nil leaves the stored progress as it is.
   package var progress: Progress?
+  /// New since the last renewal. Kept with the attempt, as `keptLogs` cuts all of its lines, even if its worker is lost.
+  package var logs: [String]
 
-  package init(lease: LeaseID, progress: Progress? = nil) {
+  package init(lease: LeaseID, progress: Progress? = nil, logs: [String] = []) {
     self.lease = lease
     self.progress = progress
+    self.logs = logs
   }
 }
 
@@ -156,7 +161,7 @@ package struct Finish: Sendable, Hashable {
   package var lease: LeaseID
   /// Never `.lost`: that is the rescuer's word.
   package var outcome: Outcome
-  /// Kept with the attempt, cut to `Limits.logLines` and `Limits.logBytes`.
+  /// Kept with the attempt behind those that came with renewals, cut to `Limits.logLines` and `Limits.logBytes`.
   package var logs: [String]
   /// Uniform in 0..<1, for the jitter of a retry's delay.
   package var randomness: Double

@@ -13,6 +13,8 @@ package struct EngineSettings: Sendable {
   /// False: time passes by this node; another has the role `scheduler`.
   package var isScheduler = true
   package var host = "localhost"
+  /// Where the rules of time zones are.
+  package var zones = ZoneDatabase.system
   /// What `/health/ready` says of a store that works: `durability relaxed`.
   package var storeNote: String?
 
@@ -21,10 +23,15 @@ package struct EngineSettings: Sendable {
 
 package final class Engine: Sendable {
   package let service: TaskService
+  /// For workers elsewhere.
+  package let leases: LeaseService
+  package let schedules: ScheduleService
   private let parts: EngineParts
   private let settings: EngineSettings
   private let broker: ClaimBroker
   private let worker: Worker?
+  private let remoteWorkers = RemoteWorkers()
+  private let leaseBook = LeaseBook()
   private let finished = Alarm()
 
   /// - Parameters:
@@ -34,13 +41,17 @@ package final class Engine: Sendable {
     clock: any EngineClock, random: RandomSource, metrics: TaskMetrics, logger: Logger
   ) {
     self.settings = settings
-    let parts = EngineParts(store: store, clock: clock, random: random, metrics: metrics, logger: logger)
+    let parts = EngineParts(
+      store: store, clock: clock, random: random, metrics: metrics, logger: logger,
+      keyRetention: settings.retention.keys)
     self.parts = parts
     service = TaskService(
       parts, registry: registry, defaults: settings.defaults, storeNote: settings.storeNote)
+    schedules = ScheduleService(parts, service.submitter, zones: settings.zones)
     let source = WorkDesk(parts)
     let broker = ClaimBroker(source: source, clock: clock, random: random, logger: logger)
     self.broker = broker
+    leases = LeaseService(parts, broker: broker, desk: source, book: leaseBook, workers: remoteWorkers)
     worker = settings.worker.map { workerSettings in
       Worker(
         workerSettings, source: source, reportLanes: store.preferredConcurrency, broker: broker, registry: registry,
@@ -55,8 +66,14 @@ package final class Engine: Sendable {
       case .anyWork:
         broker.hear(of: nil)
         wakeUp.due(in: .zero)  // where hints of work were missed, those of time may have been too
+        wakeUp.schedules()
       case .due(let duration): wakeUp.due(in: duration)
       case .cancelled(let id): wakeUp.cancelled(id)
+      case .unsettled: wakeUp.unsettled()
+      case .unadmitted: wakeUp.unadmitted()
+      case .later(let lanes, let duration): broker.hear(of: lanes, in: duration)
+      case .settings: wakeUp.settingsChanged()
+      case .schedules: wakeUp.schedules()
       }
     }
   }
@@ -89,9 +106,16 @@ package final class Engine: Sendable {
   package var busy: Int { worker?.busy ?? 0 }
 
   private var duties: [PeriodicService] {
-    var duties: [PeriodicService] = [.storeTime(parts), .completionWatcher(parts)]
+    var duties: [PeriodicService] = [
+      .storeTime(parts), .typeSettings(parts, service.rules.types), .completionWatcher(parts),
+      .remoteWorkers(parts, remoteWorkers, leaseBook),
+    ]
     if settings.isScheduler {
-      duties += [.promoter(parts), .rescuer(parts), .pruner(parts, policy: settings.retention)]
+      duties += [
+        .promoter(parts), .settler(parts), .admitter(parts), .rescuer(parts),
+        .pruner(parts, policy: settings.retention), .bulkRunner(parts),
+        .scheduleRunner(parts, service.submitter, zones: settings.zones),
+      ]
     }
     if let worker, let its = settings.worker {
       let record = WorkerRecord(
@@ -123,8 +147,16 @@ final class EngineParts: Sendable {
   let board = CompletionBoard()
   let storeTime: StoreTime
   let probe: StoreProbe
+  /// How long an idempotency key lives at least.
+  let keyRetention: Duration
+  /// Rings for the next look at actions in bulk.
+  let bulk = Alarm()
 
-  init(store: any TaskStore, clock: any EngineClock, random: RandomSource, metrics: TaskMetrics, logger: Logger) {
+  init(
+    store: any TaskStore, clock: any EngineClock, random: RandomSource, metrics: TaskMetrics, logger: Logger,
+    keyRetention: Duration
+  ) {
+    self.keyRetention = keyRetention
     self.store = store
     self.clock = clock
     self.random = random

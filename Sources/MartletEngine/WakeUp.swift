@@ -8,6 +8,10 @@ package final class WakeUp: Sendable {
     var work: [@Sendable (Set<Lane>) -> Void] = []
     var due: [@Sendable (Duration) -> Void] = []
     var cancelled: [@Sendable (TaskID) -> Void] = []
+    var unsettled: [@Sendable () -> Void] = []
+    var unadmitted: [@Sendable () -> Void] = []
+    var settings: [@Sendable () -> Void] = []
+    var schedules: [@Sendable () -> Void] = []
   }
   private let listeners = Mutex(Listeners())
 
@@ -29,6 +33,26 @@ package final class WakeUp: Sendable {
     for listener in listeners.withLock(\.cancelled) { listener(id) }
   }
 
+  /// A cascade has left tasks that wait for it.
+  package func unsettled() {
+    for listener in listeners.withLock(\.unsettled) { listener() }
+  }
+
+  /// Slots of concurrency keys may have become free.
+  package func unadmitted() {
+    for listener in listeners.withLock(\.unadmitted) { listener() }
+  }
+
+  /// Settings of queues or types were changed.
+  package func settingsChanged() {
+    for listener in listeners.withLock(\.settings) { listener() }
+  }
+
+  /// A schedule was written.
+  package func schedules() {
+    for listener in listeners.withLock(\.schedules) { listener() }
+  }
+
   package func onWork(_ listener: @escaping @Sendable (Set<Lane>) -> Void) {
     listeners.withLock { $0.work.append(listener) }
   }
@@ -39,5 +63,21 @@ package final class WakeUp: Sendable {
 
   package func onCancelled(_ listener: @escaping @Sendable (TaskID) -> Void) {
     listeners.withLock { $0.cancelled.append(listener) }
+  }
+
+  package func onUnsettled(_ listener: @escaping @Sendable () -> Void) {
+    listeners.withLock { $0.unsettled.append(listener) }
+  }
+
+  package func onUnadmitted(_ listener: @escaping @Sendable () -> Void) {
+    listeners.withLock { $0.unadmitted.append(listener) }
+  }
+
+  package func onSettingsChanged(_ listener: @escaping @Sendable () -> Void) {
+    listeners.withLock { $0.settings.append(listener) }
+  }
+
+  package func onSchedules(_ listener: @escaping @Sendable () -> Void) {
+    listeners.withLock { $0.schedules.append(listener) }
   }
 }

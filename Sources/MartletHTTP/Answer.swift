@@ -10,12 +10,17 @@ struct Answer: Sendable {
   var fields: [(name: HTTPField.Name, value: String)] = []
   /// After it the connection is closed.
   var closesConnection = false
+  /// What to do where the client was gone before it could be written.
+  var ifUnsent: (@Sendable () async -> Void)?
 
   enum MediaType: String, Sendable {
     case json = "application/json"
     case problem = "application/problem+json"
     /// The exposition format of Prometheus.
     case metrics = "text/plain; version=0.0.4; charset=utf-8"
+    case page = "text/html; charset=utf-8"
+    case style = "text/css; charset=utf-8"
+    case script = "text/javascript; charset=utf-8"
   }
 
   static func json(status: Int = 200, capacity: Int = 512, _ body: (inout JSONWriter) -> Void) -> Answer {
@@ -45,6 +50,7 @@ struct Answer: Sendable {
     self.init(status: problem.code.status, type: .problem, body: problem.document(requestID: requestID))
     if let seconds = problem.code.retryAfter { fields.append((.retryAfter, String(seconds))) }
     if let methods = problem.allowedMethods { fields.append((.allow, methods)) }
+    fields += problem.fields
     closesConnection = problem.closesConnection
   }
 }

@@ -18,6 +18,10 @@ package struct HTTPConfiguration: Sendable {
   /// True while there is no authentication: only requests to loopback names, and none from web pages elsewhere, are
   /// answered.
   package var requiresLoopbackHost: Bool
+  /// Nil: everybody may do everything.
+  package var auth: AuthConfiguration?
+  /// Nil: without encryption.
+  package var tls: TLSFiles?
   package var version: String
   /// From a request's head to the end of its body.
   package var bodyDeadline: Duration
@@ -25,55 +29,81 @@ package struct HTTPConfiguration: Sendable {
   package var idleTimeout: Duration
   /// How long the rest of a refused request is read and thrown away, so that its client can read the answer.
   package var lingerTime: Duration
+  /// For a client and the server to agree on keys.
+  package var handshakeTime: Duration
+  /// Further ones wait in the system's backlog until one ends.
+  package var mostConnections = ConnectionLimits.mostConnections
 
   package init(
     host: String = "127.0.0.1", port: Int = 8080, maxBodyBytes: Int = 8 * 1024 * 1024,
-    requiresLoopbackHost: Bool = true, version: String, bodyDeadline: Duration = .seconds(30),
-    idleTimeout: Duration = .seconds(60), lingerTime: Duration = .seconds(5)
+    requiresLoopbackHost: Bool = true, auth: AuthConfiguration? = nil, tls: TLSFiles? = nil, version: String,
+    bodyDeadline: Duration = .seconds(30), idleTimeout: Duration = .seconds(60), lingerTime: Duration = .seconds(5),
+    handshakeTime: Duration = .seconds(10)
   ) {
     self.host = host
     self.port = port
     self.maxBodyBytes = maxBodyBytes
     self.requiresLoopbackHost = requiresLoopbackHost
+    self.auth = auth
+    self.tls = tls
     self.version = version
     self.bodyDeadline = bodyDeadline
     self.idleTimeout = idleTimeout
     self.lingerTime = lingerTime
+    self.handshakeTime = handshakeTime
   }
 }
 
 package struct HTTPServer: Service {
   private let configuration: HTTPConfiguration
+  private let gate: Gate?
+  private let tls: TLSKeeper?
   private let responder: Responder
   private let eventLoopGroup: any EventLoopGroup
   private let logger: Logger
   private let onListening: @Sendable (_ host: String, _ port: Int) async -> Void
 
   /// - Parameters:
+  ///   - apiKeys: where keys are kept, whether or not `configuration.auth` takes them
   ///   - metrics: the text of `GET /metrics`
   ///   - onListening: called once the port takes connections
   ///   - metricsFactory: where requests are counted
   package init(
-    configuration: HTTPConfiguration, tasks: TaskService, metrics: @escaping @Sendable () async throws -> String,
-    logger: Logger, metricsFactory: any MetricsFactory = MetricsSystem.factory,
+    configuration: HTTPConfiguration, tasks: TaskService, leases: LeaseService, schedules: ScheduleService,
+    apiKeys: any APIKeyBook,
+    metrics: @escaping @Sendable () async throws -> String, logger: Logger,
+    metricsFactory: any MetricsFactory = MetricsSystem.factory,
     eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, clock: any EngineClock = SystemClock(),
-    random: RandomSource = .system, onListening: @escaping @Sendable (_ host: String, _ port: Int) async -> Void
+    wallClock: @escaping @Sendable () -> Timestamp = WallClock.now, random: RandomSource = .system,
+    onListening: @escaping @Sendable (_ host: String, _ port: Int) async -> Void
   ) {
     self.configuration = configuration
     self.eventLoopGroup = eventLoopGroup
     self.logger = logger
     self.onListening = onListening
     let trouble = TroubleLog(logger: logger, clock: clock)
+    gate = configuration.auth.map {
+      Gate($0, book: apiKeys, clock: clock, wallClock: wallClock, trouble: trouble, logger: logger)
+    }
+    tls = configuration.tls.map { TLSKeeper($0, clock: clock, wallClock: wallClock, logger: logger) }
     responder = Responder(
-      api: API(tasks: tasks, renderMetrics: metrics, versionText: configuration.version, trouble: trouble),
-      configuration: configuration, metrics: HTTPMetrics(factory: metricsFactory), clock: clock, random: random,
+      api: API(
+        tasks: tasks, leases: leases, schedules: schedules,
+        keys: APIKeyOffice(apiKeys, random: random, wallClock: wallClock),
+        renderMetrics: metrics, versionText: configuration.version, trouble: trouble,
+        isGuarded: configuration.auth != nil),
+      gate: gate, configuration: configuration, metrics: HTTPMetrics(factory: metricsFactory), clock: clock,
+      random: random,
       logger: logger)
   }
 
   /// Serves until it is told to stop; then takes no new connection, answers long polls at once and finishes the
   /// requests that have begun.
-  /// - Throws: `ListenFailure` when the address cannot be had.
+  /// - Throws: `ListenFailure` when the address cannot be had, `AuthFailure` when the authentication is not as it should be,
+  ///   `TLSFault` when the certificate or its key cannot be used.
   package func run() async throws {
+    try await gate?.prepare()
+    try tls?.prepare()
     guard (0...65_535).contains(configuration.port) else {
       throw ListenFailure(configuration, reason: "a port is a number from 0 to 65535")
     }
@@ -81,24 +111,35 @@ package struct HTTPServer: Service {
     let channel = HTTPChannel(
       limits: ConnectionLimits(
         bodyBytes: configuration.maxBodyBytes, bodyTime: TimeAmount(configuration.bodyDeadline),
-        idleTime: TimeAmount(configuration.idleTimeout), lingerTime: TimeAmount(configuration.lingerTime)),
-      responder: { request, writer, _ in try await responder.respond(to: request, writer: writer) },
+        idleTime: TimeAmount(configuration.idleTimeout), lingerTime: TimeAmount(configuration.lingerTime),
+        handshakeTime: TimeAmount(configuration.handshakeTime)),
+      tls: tls,
+      responder: { request, writer, channel in
+        try await responder.respond(to: request, on: ClientConnection(channel), writer: writer)
+      },
       refuse: { responder.refusal($0) })
     // Hummingbird reports its own start at `info`; to tell people of it is the composition root's part.
     var serverLogger = logger
     serverLogger.logLevel = max(logger.logLevel, .warning)
     let server = channel.server(
-      configuration: ServerConfiguration(address: .hostname(configuration.host, port: configuration.port)),
+      configuration: ServerConfiguration(
+        address: .hostname(configuration.host, port: configuration.port),
+        availableConnectionsDelegate: .maximum(configuration.mostConnections, logger: serverLogger)),
       onServerRunning: { [configuration, onListening] channel in
         let address = channel.localAddress
         await onListening(address?.ipAddress ?? configuration.host, address?.port ?? configuration.port)
       },
       eventLoopGroup: eventLoopGroup, logger: serverLogger)
     do {
-      try await withGracefulShutdownHandler {
-        try await server.run()
-      } onGracefulShutdown: {
-        responder.drain()
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { [gate] in await gate?.run() }
+        group.addTask { [tls] in await tls?.run() }
+        try await withGracefulShutdownHandler {
+          try await server.run()
+        } onGracefulShutdown: {
+          responder.drain()
+        }
+        group.cancelAll()
       }
     } catch {
       // Once it listens, Hummingbird's server throws no more.

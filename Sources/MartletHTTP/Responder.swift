@@ -11,6 +11,8 @@ internal import Synchronization
 
 final class Responder: Sendable {
   private let api: API
+  /// Nil without authentication.
+  private let gate: Gate?
   private let routes = RouteTree(RouteTable.all)
   private let requestIDs: RequestIDs
   private let dates = HTTPDates()
@@ -22,10 +24,11 @@ final class Responder: Sendable {
   private let isDraining = Atomic(false)
 
   init(
-    api: API, configuration: HTTPConfiguration, metrics: HTTPMetrics, clock: any EngineClock, random: RandomSource,
-    logger: Logger
+    api: API, gate: Gate?, configuration: HTTPConfiguration, metrics: HTTPMetrics, clock: any EngineClock,
+    random: RandomSource, logger: Logger
   ) {
     self.api = api
+    self.gate = gate
     self.metrics = metrics
     self.clock = clock
     self.logger = logger
@@ -41,12 +44,13 @@ final class Responder: Sendable {
 
   /// - Throws: the connection is to be closed; where there was one to write to, the answer has been written.
   @concurrent
-  func respond(to request: Request, writer: consuming ResponseWriter) async throws {
+  func respond(to request: Request, on connection: ClientConnection, writer: consuming ResponseWriter) async throws {
     let start = clock.now
     let fields = HeaderFields(request.headers)
     let requestID = requestIDs.id(given: fields.requestID)
     var path = HTTPMetrics.unmatched
     var awaitsContinue = fields.expect?.lowercased() == "100-continue"
+    var admission = Gate.Admission(credential: .unguarded)
     var answer: Answer
     do throws(Problem) {
       let target = try admit(request.head, fields)
@@ -55,8 +59,18 @@ final class Responder: Sendable {
       }
       path = place.path
       guard let route = place.route(request.method) else { throw .methodNotAllowed(request.method, at: place) }
+      if let gate {
+        admission = try await gate.admit(to: route.right, fields, from: connection.peer)
+      }
+      if route.method == .post, !route.takesIdempotencyKey, fields.idempotencyKey != nil {
+        throw .invalid([
+          ValidationProblem(
+            pointer: "/header/Idempotency-Key", detail: "has no effect here: only submissions take a key")
+        ])
+      }
       let query = try Parameters(target.queryParameters(), known: route.query)
-      var call = Call(parameter: parameter, query: query, fields: fields)
+      var call = Call(
+        parameter: parameter, query: query, connection: connection, fields: fields, credential: admission.credential)
       if route.body != .none {
         if route.body == .required { try MediaTypeCheck.json(fields) }
         if awaitsContinue {
@@ -70,6 +84,7 @@ final class Responder: Sendable {
     } catch {
       answer = Answer(error, requestID: requestID)
     }
+    answer.fields += admission.fields
     // A client that was not told to continue may send its body or not: no telling where its next request begins.
     if awaitsContinue { answer.closesConnection = true }
     finished(request.method, path, status: answer.status, took: clock.now - start, requestID: requestID)
@@ -77,7 +92,12 @@ final class Responder: Sendable {
     let closes = answer.closesConnection || request.headers[.connection] == "close"
     let head = head(of: answer, requestID: requestID, closes: closes)
     let body = request.method == .head ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body))
-    try await writer.write(response: head, body: body)
+    do {
+      try await writer.write(response: head, body: body)
+    } catch {
+      await answer.ifUnsent?()
+      throw error
+    }
     if answer.closesConnection { throw ConnectionEnds() }
   }
 
@@ -129,8 +149,11 @@ final class Responder: Sendable {
   private func head(of answer: Answer, requestID: String, closes: Bool) -> HTTPResponse {
     var fields = HTTPFields()
     fields.reserveCapacity(6 + answer.fields.count)
-    fields.append(HTTPField(name: .contentType, value: answer.type.rawValue))
-    fields.append(HTTPField(name: .contentLength, value: String(answer.body.count)))
+    // An answer without content says nothing of it (RFC 9110 §8.6).
+    if answer.status != 204 {
+      fields.append(HTTPField(name: .contentType, value: answer.type.rawValue))
+      fields.append(HTTPField(name: .contentLength, value: String(answer.body.count)))
+    }
     fields.append(HTTPField(name: .date, value: dates.now()))
     fields.append(HTTPField(name: .requestID, value: requestID))
     for field in answer.fields { fields.append(HTTPField(name: field.name, value: field.value)) }

@@ -25,6 +25,10 @@ final class TroubleLog: Sendable {
     log("requests fail because the store does: \(error.message)")
   }
 
+  func notReady(_ detail: String) {
+    log("not ready: \(detail)")
+  }
+
   func unexpected(_ error: any Error) {
     log("a request failed unexpectedly: \(error)")
   }

@@ -36,8 +36,34 @@ final class Bell: Sendable {
     note { $0.due = min($0.due ?? duration, duration) }
   }
 
+  func schedules() {
+    note { $0.hasSchedules = true }
+  }
+
   func cancelled(_ id: TaskID) {
     note { $0.cancelled.append(id) }
+  }
+
+  func unsettled() {
+    note { $0.isUnsettled = true }
+  }
+
+  func unadmitted() {
+    note { $0.isUnadmitted = true }
+  }
+
+  func settingsChanged() {
+    note { $0.areSettingsChanged = true }
+  }
+
+  /// This node could have had more of the lane, but its queue is full.
+  func full(_ lane: Int32, of queue: String) {
+    note { $0.full[lane] = queue }
+  }
+
+  /// An attempt has ended in the queue of this lane, which another node has found full.
+  func room(in lane: Int32) {
+    note { $0.room.insert(lane) }
   }
 
   /// Until cancelled.
@@ -77,6 +103,13 @@ struct News: Sendable {
   var lanes: [Int32: Int64] = [:]
   var due: Duration?
   var cancelled: [TaskID] = []
+  var isUnsettled = false
+  var isUnadmitted = false
+  var areSettingsChanged = false
+  var full: [Int32: String] = [:]
+  var room: Set<Int32> = []
+  /// A schedule was changed.
+  var hasSchedules = false
   /// Hints gathered.
   var count = 0
 
@@ -87,7 +120,13 @@ struct News: Sendable {
     var words = [node]
     words += lanes.map { "w\($0.key)@\($0.value)" }
     if let due { words.append("d\(due.wholeMilliseconds)") }
+    if hasSchedules { words.append("t") }
     words += cancelled.map { "c\($0)" }
+    if isUnsettled { words.append("u") }
+    if isUnadmitted { words.append("k") }
+    if areSettingsChanged { words.append("s") }
+    words += full.map { "f\($0.key)@\($0.value)" }
+    words += room.map { "r\($0)" }
     let message = words.joined(separator: " ")
     return message.utf8.count <= Self.longest ? message : "\(node) a"
   }
@@ -96,6 +135,12 @@ struct News: Sendable {
     case work(lane: Int32, availableAt: Int64)
     case due(Duration)
     case cancelled(TaskID)
+    case unsettled
+    case unadmitted
+    case settings
+    case full(lane: Int32, queue: String)
+    case room(lane: Int32)
+    case schedules
     /// Too much to tell, or said by a newer version.
     case something
   }
@@ -113,7 +158,15 @@ struct News: Sendable {
           return .work(lane: lane, availableAt: availableAt)
         }
       case "d": if let milliseconds = Int64(rest) { return .due(.milliseconds(milliseconds)) }
+      case "t" where rest.isEmpty: return .schedules
       case "c": if let id = TaskID(String(rest)) { return .cancelled(id) }
+      case "u" where rest.isEmpty: return .unsettled
+      case "k" where rest.isEmpty: return .unadmitted
+      case "s" where rest.isEmpty: return .settings
+      case "f":
+        let parts = rest.split(separator: "@")
+        if parts.count == 2, let lane = Int32(parts[0]) { return .full(lane: lane, queue: String(parts[1])) }
+      case "r": if let lane = Int32(rest) { return .room(lane: lane) }
       default: break
       }
       return .something

@@ -93,6 +93,15 @@ final class LaneBook: Sendable {
     state.withLock { $0 = State(version: $0.version + 1, epoch: $0.epoch + 1) }
   }
 
+  /// Looks that are under way may have passed by what is given out now: what they do not find is not forgotten.
+  func reconsider() {
+    state.withLock { state in
+      state.version += 1
+      let version = state.version
+      for lane in Array(state.promises.keys) { state.promises[lane]?.version = version }
+    }
+  }
+
   /// What was promised before it changed is forgotten: only full looks begun after that are worth anything.
   var epoch: Int { state.withLock(\.epoch) }
 

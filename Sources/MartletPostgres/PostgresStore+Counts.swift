@@ -40,10 +40,19 @@ extension PostgresStore {
   private static let readOldest = Statement(
     "read_oldest",
     """
+    WITH RECURSIVE lines(queue, available_at) AS (
+      (SELECT queue, available_at FROM key_line WHERE admitted_at IS NULL ORDER BY queue, available_at LIMIT 1)
+      UNION ALL SELECT n.* FROM lines q CROSS JOIN LATERAL (
+        SELECT l.queue, l.available_at FROM key_line l WHERE l.admitted_at IS NULL AND l.queue > q.queue
+        ORDER BY l.queue, l.available_at LIMIT 1
+      ) n
+    )
     SELECT l.queue, f.available_at
     FROM lanes l CROSS JOIN LATERAL (
       SELECT r.available_at FROM task_runs r WHERE r.claimable AND r.lane = l.id ORDER BY r.available_at, r.id LIMIT 1
     ) f
+    -- Those that wait for slots of their concurrency keys.
+    UNION ALL SELECT queue, available_at FROM lines
     """)
 
   /// In order of the key: two nodes that fold at once wait for each other rather than for good.

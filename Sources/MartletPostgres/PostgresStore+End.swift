@@ -69,7 +69,7 @@ struct RunningRow {
 
 extension PostgresStore {
   /// Ends attempts of distinct tasks, given in order of their ids, and with them the plain successes; what became of each that
-  /// was ended. `after` is carried out in the same transaction.
+  /// was ended. Whoever waits for one of them is settled, and `after` carried out, in the same transaction.
   func endAll(_ endings: [Ending], beside plain: [Finish] = [], after: [Query] = []) async throws -> [TaskID:
     TaskStatus]
   {
@@ -78,21 +78,25 @@ extension PostgresStore {
     for round in 0..<Self.mostRounds where round == 0 || !open.isEmpty {
       let decided = try await decide(open)
       var queries = [write(decided)]
-      if round == 0 {
-        if !plain.isEmpty { queries.append(succeed(plain)) }
-        queries += after
-      }
+      if round == 0, !plain.isEmpty { queries.append(succeed(plain)) }
+      let final = decided.filter(\.transition.status.isFinal).map(\.ending.lease.task)
+      let settling = final.isEmpty ? nil : queries.count
+      if settling != nil { queries.append(settleEnded(final)) }
+      if round == 0 { queries += after }
       let rows = try await pool.transaction(queries)
       let now = rows[0].first { $0.int() } ?? 0
-      let written = Set(
-        rows[0].map { columns in
-          _ = columns.int()
-          return columns.id()
-        })
-      if round == 0, !plain.isEmpty { applied.merge(try succeeded(rows[1])) { $1 } }
+      let rowsWritten = rows[0].map { columns in
+        _ = columns.int()
+        return (id: columns.id(), hasKey: columns.bool(), lane: Int32(columns.int()))
+      }
+      let written = Set(rowsWritten.map(\.id))
+      if rowsWritten.contains(where: \.hasKey) { isUnadmitted() }
+      self.ended(in: Set(rowsWritten.map(\.lane)))
+      if round == 0, !plain.isEmpty { applied.merge(succeeded(rows[1])) { $1 } }
       let ended = decided.filter { written.contains($0.ending.lease.task) }
       for item in ended { applied[item.ending.lease.task] = item.transition.status }
       ring(for: ended, at: now)
+      if let settling { ring(for: Settled(rows[settling])) }
       // What moved between reading and writing is looked at once more; what is nobody's lease any longer is not.
       open = decided.filter { $0.row != nil && !written.contains($0.ending.lease.task) && $0.ending.leaseUntil == nil }
         .map(\.ending)
@@ -210,7 +214,7 @@ extension PostgresStore {
           error_message, error_stack, logs, result, truncated, lane)
     ),
     ended AS (
-      UPDATE task_runs r SET status = i.status, claimable = i.status = 2, is_dead = i.status = 6,
+      UPDATE task_runs r SET status = i.status, claimable = i.status = 2 AND r.blocked = 0, is_dead = i.status = 6,
         lane = coalesce(i.lane, r.lane),
         sequence = r.sequence + i.events, updated_at = now, outcome = i.outcome, reason = i.reason,
         finished_at = CASE WHEN i.status >= 5 THEN now END,
@@ -223,7 +227,7 @@ extension PostgresStore {
       WHERE r.id = i.id AND r.status = 3 AND r.attempt = i.attempt AND r.token = i.token
         AND (i.sequence IS NULL OR r.sequence = i.sequence)
         AND (i.lease_until IS NULL OR (r.lease_until = i.lease_until AND r.lease_until <= now))
-      RETURNING r.id, r.lane, o.lane AS old_lane, r.status, i.attempt, i.token, i.outcome, i.reason, i.lease_until IS NOT NULL AS rescued,
+      RETURNING r.id, r.lane, r.blocked, o.lane AS old_lane, r.status, i.attempt, i.token, i.outcome, i.reason, i.lease_until IS NOT NULL AS rescued,
         i.error_type, i.error_message, i.error_stack, i.logs, i.result, i.truncated, r.sequence - i.events + 1 AS told,
         now, o.ready_by, o.ready_at, o.ready_sequence, o.started_at, o.started_sequence, o.worker
     ),
@@ -244,7 +248,7 @@ extension PostgresStore {
       UNION ALL SELECT old_lane, 3, 0, count(*) FROM ended WHERE lane <> old_lane GROUP BY old_lane
       UNION ALL SELECT lane, 0, status, count(*) FROM ended WHERE lane <> old_lane GROUP BY lane, status
     )
-    SELECT now, id FROM ended
+    SELECT now, id, blocked = 1, lane FROM ended
     """)
 }
 

@@ -1,12 +1,13 @@
-// Ended attempts, fenced by their leases. A success needs no decision and is one statement for any number of them. What needs
-// one is read, decided by Core and written only where nothing has moved meanwhile: no transaction ever waits for this process,
-// so a node that stands still holds no lock (decision 0009).
+// Ended attempts, fenced by their leases. A success needs no decision and is one statement for any number of them, but for those
+// that others wait for. What needs one is read, decided by Core and written only where nothing has moved meanwhile: no
+// transaction ever waits for this process, so a node that stands still holds no lock (decision 0009).
 
 package import MartletCore
 
 extension PostgresStore {
   package func finish(_ finishes: [Finish]) async throws(StoreError) -> [FinishVerdict] {
-    try await repeating { _ in
+    try await repeating { isRepetition in
+      if isRepetition { mayHaveEnded() }
       var verdicts: [Int: FinishVerdict] = [:]
       var open = Array(finishes.indices)
       // A report named twice in one call is its own repetition: it has its turn when the first has had its.
@@ -28,10 +29,13 @@ extension PostgresStore {
     let others = finishes.filter { !$0.isPlainSuccess }
     var applied: [TaskID: TaskStatus] = [:]
     if others.isEmpty {
-      applied = try succeeded(try await pool.run(succeed(plain)))
+      applied = succeeded(try await pool.run(succeed(plain)))
     } else {
       applied = try await endAll(others.map { .reported($0) }, beside: plain)
     }
+    // Others wait for these, or they are over.
+    let parents = plain.filter { applied[$0.lease.task] == nil }
+    if !parents.isEmpty { applied.merge(try await endAll(parents.map { .reported($0) })) { $1 } }
     let late = finishes.filter { applied[$0.lease.task] == nil }
     let earlier = late.isEmpty ? [:] : try await reportedBefore(late)
     return finishes.map { finish in
@@ -54,8 +58,19 @@ extension PostgresStore {
     return Query(Self.endWithResults, parameters: parameters)
   }
 
-  func succeeded(_ rows: Rows) throws -> [TaskID: TaskStatus] {
-    Dictionary(rows.map { ($0.id(), TaskStatus.success) }, uniquingKeysWith: { first, _ in first })
+  func succeeded(_ rows: Rows) -> [TaskID: TaskStatus] {
+    let wantsLanes = !limits.isEmpty
+    var hasKeys = false
+    var lanes: Set<Int32> = []
+    let ended = rows.map { columns in
+      let id = columns.id()
+      if columns.bool() { hasKeys = true }
+      if wantsLanes { lanes.insert(Int32(columns.int())) }
+      return (id, TaskStatus.success)
+    }
+    if hasKeys { isUnadmitted() }
+    self.ended(in: lanes)
+    return Dictionary(ended, uniquingKeysWith: { first, _ in first })
   }
 
   /// The bytes kept of each result, and whether they are too many to be kept.
@@ -73,10 +88,11 @@ extension PostgresStore {
         reason = NULL, lease_until = NULL
       FROM clock, unnest($2::uuid[], $3::integer[], $4::bigint[]) AS i(id, attempt, token)
       WHERE r.id = i.id AND r.status = 3 AND r.attempt = i.attempt AND r.token = i.token
-      RETURNING r.id, r.lane
+        AND NOT r.has_children
+      RETURNING r.id, r.lane, r.blocked
     ),
     counted AS (INSERT INTO count_changes (lane, old, new, count) SELECT lane, 3, 5, count(*) FROM ended GROUP BY lane)
-    SELECT id FROM ended
+    SELECT id, blocked = 1, lane FROM ended
     """)
 
   private static let endWithResults = Statement(
@@ -92,14 +108,15 @@ extension PostgresStore {
         reason = NULL, lease_until = NULL
       FROM clock, input i
       WHERE r.id = i.id AND r.status = 3 AND r.attempt = i.attempt AND r.token = i.token
-      RETURNING r.id, r.lane, i.result, i.truncated
+        AND NOT r.has_children
+      RETURNING r.id, r.lane, r.blocked, i.result, i.truncated
     ),
     kept AS (
       INSERT INTO results (task, result, truncated) SELECT id, result, truncated FROM ended WHERE truncated IS NOT NULL
       ON CONFLICT (task) DO UPDATE SET result = excluded.result, truncated = excluded.truncated
     ),
     counted AS (INSERT INTO count_changes (lane, old, new, count) SELECT lane, 3, 5, count(*) FROM ended GROUP BY lane)
-    SELECT id FROM ended
+    SELECT id, blocked = 1, lane FROM ended
     """)
 
   // MARK: Late reports

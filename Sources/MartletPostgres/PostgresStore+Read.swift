@@ -10,28 +10,39 @@ extension PostgresStore {
     }
   }
 
-  package func attempts(of id: TaskID) async throws(StoreError) -> [AttemptRecord]? {
-    try await repeating { _ in
+  package func attempts(
+    of id: TaskID, after number: Int, limit: Int
+  ) async throws(StoreError) -> HistoryPage<AttemptRecord>? {
+    let range = HistoryRange(after: number, limit: limit)
+    return try await repeating { _ in
       let rows = try await pool.transaction(
-        [Query(Self.readRun, .uuid(id)), Query(Self.readAttempts, .uuid(id))], .background)
+        [Query(Self.readRun, .uuid(id)), Self.readAttempts.page(of: id, range), Self.readLines.page(of: id, range)],
+        .background)
       guard let run = try rows[0].first({ try StoredRun(&$0) }) else { return nil }
-      return try rows[1].map { try StoredAttempt(&$0).record } + (run.attemptRecord.map { [$0] } ?? [])
+      let ended = try rows[1].map { try StoredAttempt(&$0) }
+      let lines = try rows[2].map { (Int($0.int()), try JSONColumn.strings($0.text())) }
+      return run.page(range, ended: ended, sentBefore: Dictionary(lines, uniquingKeysWith: +))
     }
   }
 
-  package func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]? {
-    try await repeating { _ in
-      let row = PostgresValue.uuid(id)
+  package func events(
+    of id: TaskID, after sequence: Int, limit: Int
+  ) async throws(StoreError) -> HistoryPage<TaskEvent>? {
+    let range = HistoryRange(after: sequence, limit: limit)
+    return try await repeating { _ in
       let rows = try await pool.transaction(
-        [Query(Self.readRun, row), Query(Self.readAttempts, row), Query(Self.readEvents, row)], .background)
+        [
+          Query(Self.readRun, .uuid(id)), Self.readAttemptEvents.page(of: id, range),
+          Self.readEvents.page(of: id, range),
+        ], .background)
       guard let run = try rows[0].first({ try StoredRun(&$0) }) else { return nil }
-      let attempts = try rows[1].map { try StoredAttempt(&$0) }
+      let ended = try rows[1].map { try StoredAttempt(&$0) }
       let told = try rows[2].map { columns in
         TaskEvent(
           sequence: Int(columns.int()), type: try TaskEventType(code: columns.int()), at: columns.time(),
           actor: columns.text(), cause: columns.optionalText())
       }
-      return (run.events + attempts.flatMap(\.events) + told).sorted { $0.sequence < $1.sequence }
+      return run.page(range, ended: ended, told: told)
     }
   }
 
@@ -52,7 +63,8 @@ let recordColumns = """
   r.cancel_requested, r.started_at, r.worker, r.finished_at, r.reason, b.expires_at, r.progress_percent,
   r.progress_message, b.created_at, b.retries, r.timeout_ms, r.lease_ms, b.backoff, b.run_at, b.tags, b.metadata,
   b.traceparent, b.replay_of, b.delay_ms, CASE WHEN $1::boolean THEN b.payload END,
-  CASE WHEN $2::boolean THEN x.result END, x.truncated, e.error_type, e.error_message, e.error_stack
+  CASE WHEN $2::boolean THEN x.result END, x.truncated, e.error_type, e.error_message, e.error_stack,
+  b.dependencies, b.on_failure, b.ref, b.graph_id, b.idempotency_key, b.concurrency_key, b.schedule_name
   """
 
 /// The tables of `recordColumns` besides `task_runs r`.
@@ -126,6 +138,13 @@ extension TaskRecord {
     self.result = result
     self.resultTruncated = isTruncated
     self.lastError = errorType.map { TaskError(type: $0, message: errorMessage ?? "", stack: errorStack) }
+    dependencies = columns.ids()
+    onDependencyFailure = try columns.optionalInt().map(DependencyPolicy.init(code:)) ?? .hold
+    ref = columns.optionalText()
+    graphID = columns.optionalID()
+    idempotencyKey = columns.optionalText()
+    concurrencyKey = columns.optionalText()
+    scheduleName = columns.optionalText()
   }
 }
 
@@ -134,7 +153,8 @@ extension TaskRecord {
 extension StoredRun {
   fileprivate init(_ columns: inout Columns) throws {
     self.init(
-      createdAt: columns.time(), attempt: Int(columns.int()), sequence: Int(columns.int()), readyBy: columns.int(),
+      createdAt: columns.time(), submittedBy: columns.optionalText()?.unescaped, attempt: Int(columns.int()),
+      sequence: Int(columns.int()), readyBy: columns.int(),
       readyAt: columns.optionalTime(), readySequence: Int(columns.int()), startedAt: columns.optionalTime(),
       startedSequence: Int(columns.int()), worker: columns.optionalText() ?? "",
       outcome: try columns.optionalInt().map(AttemptOutcome.init(code:)), finishedAt: columns.optionalTime())
@@ -167,7 +187,7 @@ extension PostgresStore {
   private static let readRun = Statement(
     "read_run",
     """
-    SELECT b.created_at, r.attempt, r.sequence, r.ready_by, r.ready_at, r.ready_sequence, r.started_at, r.started_sequence,
+    SELECT b.created_at, b.submitted_by, r.attempt, r.sequence, r.ready_by, r.ready_at, r.ready_sequence, r.started_at, r.started_sequence,
       r.worker, r.outcome, r.finished_at
     FROM task_runs r JOIN task_bodies b ON b.id = r.id WHERE r.id = $1::uuid
     """)
@@ -177,9 +197,38 @@ extension PostgresStore {
     """
     SELECT number, worker, started_at, finished_at, outcome, error_type, error_message, error_stack, logs, ready_by, ready_at,
       ready_sequence, started_sequence, finished_sequence, status_after, reason, rescued
-    FROM attempts WHERE task = $1::uuid ORDER BY number
+    FROM attempts WHERE task = $1::uuid AND number > $2::bigint AND number <= $3::bigint ORDER BY number
+    """)
+
+  /// What attempts tell of events: without errors and log lines.
+  private static let readAttemptEvents = Statement(
+    "read_attempt_events",
+    """
+    SELECT number, worker, started_at, finished_at, outcome, NULL::text, NULL::text, NULL::text, NULL::text, ready_by, ready_at,
+      ready_sequence, started_sequence, finished_sequence, status_after, reason, rescued
+    FROM attempts WHERE task = $1::uuid AND finished_sequence + \(StoredAttempt.mostEnds) > $2::bigint
+      AND (CASE WHEN ready_sequence > 0 THEN ready_sequence ELSE started_sequence END) <= $3::bigint
+    ORDER BY number
+    """)
+
+  /// Log lines that came with renewals, in their order.
+  private static let readLines = Statement(
+    "read_lines",
+    """
+    SELECT attempt, lines FROM attempt_lines WHERE task = $1::uuid AND attempt > $2::bigint AND attempt <= $3::bigint
+    ORDER BY number
     """)
 
   private static let readEvents = Statement(
-    "read_events", "SELECT sequence, type, at, actor, cause FROM events WHERE task = $1::uuid ORDER BY sequence")
+    "read_events",
+    """
+    SELECT sequence, type, at, actor, cause FROM events
+    WHERE task = $1::uuid AND sequence > $2::bigint AND sequence <= $3::bigint ORDER BY sequence
+    """)
+}
+
+extension Statement {
+  fileprivate func page(of id: TaskID, _ range: HistoryRange) -> Query {
+    Query(self, .uuid(id), .int8(Int64(range.after)), .int8(Int64(range.through)))
+  }
 }

@@ -46,8 +46,10 @@ extension PostgresStore {
     """
     SELECT r.started_at + r.timeout_ms <= $2::bigint, \(RunningRow.columnList)
     FROM claims c CROSS JOIN unnest(c.tasks) AS t(id)
-      JOIN task_runs r ON r.id = t.id AND r.status = 3 AND r.token = c.token AND r.lease_until <= $2
-      JOIN task_bodies b ON b.id = r.id
+      CROSS JOIN LATERAL (
+        SELECT * FROM task_runs x WHERE x.id = t.id AND x.status = 3 AND x.token = c.token AND x.lease_until <= $2 LIMIT 1
+      ) r
+      CROSS JOIN LATERAL (SELECT x.retries, x.backoff FROM task_bodies x WHERE x.id = r.id LIMIT 1) b
     WHERE c.number = ANY($1::bigint[])
     """)
 
@@ -57,8 +59,9 @@ extension PostgresStore {
     """
     WITH remaining AS MATERIALIZED (
       SELECT c.number, min(r.lease_until) AS check_at, array_agg(r.id) AS tasks
-      FROM claims c CROSS JOIN unnest(c.tasks) AS t(id)
-        JOIN task_runs r ON r.id = t.id AND r.status = 3 AND r.token = c.token
+      FROM claims c CROSS JOIN unnest(c.tasks) AS t(id) CROSS JOIN LATERAL (
+        SELECT x.id, x.lease_until FROM task_runs x WHERE x.id = t.id AND x.status = 3 AND x.token = c.token LIMIT 1
+      ) r
       WHERE c.number = ANY($1::bigint[]) GROUP BY c.number
     )
     UPDATE claims c SET check_at = n.check_at, tasks = n.tasks FROM remaining n WHERE c.number = n.number

@@ -5,12 +5,13 @@ package import MartletCore
 extension PostgresStore {
   package func register(_ worker: WorkerRecord) async throws(StoreError) {
     try await repeating { _ in
+      // What is gone keeps no name.
       _ = try await pool.transaction([
+        Query(Self.forgetWorkers, nowParameter, Self.lifetime),
         Query(
           Self.refreshWorker, nowParameter, .text(worker.id), .text(worker.host), .text(worker.kind.rawValue),
           .text(JSONColumn.strings(worker.types) ?? "[]"), .text(JSONColumn.strings(worker.queues) ?? "[]"),
           .int4(Int32(clamping: worker.running))),
-        Query(Self.forgetWorkers, nowParameter, Self.lifetime),
       ])
     }
   }
@@ -40,6 +41,7 @@ extension PostgresStore {
     SELECT $2::text, $3::text, $4::text, $5::text, $6::text, $7::integer, now FROM clock
     ON CONFLICT (id) DO UPDATE SET host = excluded.host, kind = excluded.kind, types = excluded.types,
       queues = excluded.queues, running = excluded.running, last_seen_at = excluded.last_seen_at
+    WHERE workers.kind <> 'node' OR excluded.kind = 'node'
     """)
 
   private static let forgetWorkers = Statement(

@@ -37,26 +37,20 @@ package final class PostgresStore: TaskStore {
   let pool: ConnectionPool
   let book: LaneBook
   let fullLooks = FullLooks()
+  let limits = LimitedQueues()
+  let deepQueues = DeepQueues()
+  let touches = TouchReading()
   let bell: Bell
-  private let clock: (@Sendable () -> Timestamp)?
+  let clock: (@Sendable () -> Timestamp)?
   private let listener: Listener
   private let ringing: Task<Void, Never>
-  private let ear: Ear
-
-  /// Who listens to the hints of other nodes.
-  private final class Ear: Sendable {
-    let hear = Mutex<(@Sendable (StoreHint) -> Void)?>(nil)
-  }
+  let ear: Ear
 
   /// Opens, and if need be creates and migrates, a schema.
   /// - Throws: `.unusable` with one line for people: wrong URL or password, missing rights, an unfit server, a newer schema;
   ///   `.unavailable` where nothing listens.
   package static func open(_ options: Options) async throws(StoreError) -> PostgresStore {
-    var limits = ConnectionSettings.Limits()
-    limits.hot = options.answerWithin
-    // Who can wait longer for answers can wait longer for a connection.
-    limits.connect = max(limits.connect, options.answerWithin / 4)
-    let settings = try ConnectionSettings(url: options.url, schema: options.schema, limits: limits)
+    let settings = try settings(options)
     let book = LaneBook()
     let opened = Opened()
     let pool = try await connect(settings, options, size: options.connections) {
@@ -76,11 +70,21 @@ package final class PostgresStore: TaskStore {
     return PostgresStore(options, settings, pool, book)
   }
 
+  private static func settings(_ options: Options) throws(StoreError) -> ConnectionSettings {
+    var limits = ConnectionSettings.Limits()
+    limits.hot = options.answerWithin
+    // Who can wait longer for answers can wait longer for a connection.
+    limits.connect = max(limits.connect, options.answerWithin / 4)
+    limits.patience = max(limits.patience, options.answerWithin / 20)
+    limits.silence = max(limits.silence, options.answerWithin * 2 / 5)
+    return try ConnectionSettings(url: options.url, schema: options.schema, limits: limits)
+  }
+
   /// The names of all migrations, and of those that the schema has.
   package static func migrationStatus(_ options: Options) async throws(StoreError) -> (
     known: [String], applied: [String]
   ) {
-    let settings = try ConnectionSettings(url: options.url, schema: options.schema)
+    let settings = try settings(options)
     let pool = try await connect(settings, options, size: 1)
     do {
       let applied = try await Migrations(pool: pool, schema: options.schema).applied()
@@ -99,7 +103,7 @@ package final class PostgresStore: TaskStore {
 
   /// Removes the schema with all that is in it.
   package static func drop(_ options: Options) async throws(StoreError) {
-    let settings = try ConnectionSettings(url: options.url, schema: options.schema)
+    let settings = try settings(options)
     let pool = try await connect(settings, options, size: 1)
     do throws(PostgresFailure) {
       try await pool.script("DROP SCHEMA IF EXISTS \"\(options.schema)\" CASCADE")
@@ -147,18 +151,17 @@ package final class PostgresStore: TaskStore {
     let channel = "martlet_\(options.schema)"
     let bell = Bell(pool: pool, channel: channel, node: node)
     let ear = Ear()
-    let fullLooks = fullLooks
+    let reader = HintReader(book: book, fullLooks: fullLooks, limits: limits, deepQueues: deepQueues, bell: bell)
     self.bell = bell
     self.ear = ear
     listener = Listener(
       settings, channel: channel, report: options.report,
       hear: { message in
-        guard let words = News.words(of: message, heardBy: node), let hear = ear.hear.withLock(\.self) else { return }
-        Self.understand(words, book, fullLooks).forEach(hear)
+        guard let words = News.words(of: message, heardBy: node) else { return }
+        for hint in reader.hints(of: words) { ear.tell(hint) }
       },
       onGap: {
-        fullLooks.areAllDue()
-        ear.hear.withLock(\.self)?(.anyWork)
+        for hint in reader.hintsAfterGap() { ear.tell(hint) }
       })
     ringing = Task { await bell.run() }
     listener.start()
@@ -168,27 +171,7 @@ package final class PostgresStore: TaskStore {
   package var preferredConcurrency: Int { 2 }
 
   package func listen(_ hear: @escaping @Sendable (StoreHint) -> Void) {
-    ear.hear.withLock { $0 = hear }
-  }
-
-  private static func understand(_ words: [News.Word], _ book: LaneBook, _ fullLooks: FullLooks) -> [StoreHint] {
-    var lanes: Set<Lane> = []
-    var hints: [StoreHint] = []
-    for word in words {
-      switch word {
-      case .work(let lane, let availableAt):
-        if let key = book.key(of: lane), book.appeared(in: lane, at: availableAt) {
-          lanes.insert(key.lane)
-        } else {
-          hints.append(.anyWork)
-        }
-      case .due(let duration): hints.append(.due(duration))
-      case .cancelled(let id): hints.append(.cancelled(id))
-      case .something: hints.append(.anyWork)
-      }
-    }
-    if hints.contains(.anyWork) { fullLooks.areAllDue() }
-    return hints + (lanes.isEmpty ? [] : [.work(lanes)])
+    ear.listen(hear)
   }
 
   package func now() async throws(StoreError) -> Timestamp {
@@ -207,12 +190,6 @@ package final class PostgresStore: TaskStore {
     ringing.cancel()
     await listener.close()
     await pool.close()
-  }
-
-  /// READY tasks appeared: here first, then on other nodes.
-  func appeared(in lane: Int32, at availableAt: Int64) {
-    if !book.appeared(in: lane, at: availableAt) { fullLooks.areAllDue() }
-    bell.work(in: lane, at: availableAt)
   }
 
   /// Parameter `$1` of every statement that asks for the time.

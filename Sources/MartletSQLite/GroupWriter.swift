@@ -9,7 +9,10 @@ internal import Synchronization
 final class GroupWriter: Sendable {
   private let database: any DatabaseWriter
   private let clock: @Sendable () -> Timestamp
+  private let bounds: CascadeBounds
   private let state = Mutex(State())
+  private let memory = Mutex(StoreMemory())
+  private let listener = Mutex<(@Sendable (StoreHint) -> Void)?>(nil)
 
   private struct State {
     var waiting: [Job] = []
@@ -25,9 +28,15 @@ final class GroupWriter: Sendable {
   /// Jobs in one transaction. More would make the first wait longer without saving much.
   private static let largestGroup = 256
 
-  init(database: any DatabaseWriter, clock: @escaping @Sendable () -> Timestamp) {
+  init(database: any DatabaseWriter, bounds: CascadeBounds, clock: @escaping @Sendable () -> Timestamp) {
     self.database = database
+    self.bounds = bounds
     self.clock = clock
+  }
+
+  /// Whom to tell what a commit has done beyond its answers.
+  func listen(_ hear: @escaping @Sendable (StoreHint) -> Void) {
+    listener.withLock { $0 = hear }
   }
 
   /// Runs `work` inside a transaction. `work` may be run a second time, after a rollback: it must have no effect but on the
@@ -102,14 +111,21 @@ final class GroupWriter: Sendable {
 
   private func commit(_ group: [Job], on database: Database) {
     var isCommitting = false
+    var hints: [StoreHint] = []
+    var learned = memory.withLock(\.self)
     do {
       try database.inTransaction(.immediate) {
-        let transaction = WriteTransaction(database: database, now: clock())
+        let transaction = WriteTransaction(database: database, bounds: bounds, memory: learned, now: clock())
         for job in group { try job.perform(transaction) }
+        try transaction.admitTouched()
         try transaction.writeCounts()
+        hints = transaction.takeHints()
+        learned = transaction.memory
         isCommitting = true
         return .commit
       }
+      memory.withLock { $0 = learned }
+      if !hints.isEmpty, let hear = listener.withLock(\.self) { hints.forEach(hear) }
       for job in group { job.answer(nil) }
     } catch {
       let failure = StoreError(error, whileCommitting: isCommitting)
@@ -137,6 +153,21 @@ final class GroupWriter: Sendable {
 final class WriteTransaction {
   let database: Database
   let now: Timestamp
+  let bounds: CascadeBounds
+  var cascade: Cascade
+  /// Dependants that may still be told of what the jobs themselves have ended.
+  var dependantsLeft: Int
+  /// A cascade has left something over.
+  var isUnsettled = false
+  /// Kept if this is committed.
+  var memory: StoreMemory
+  /// What `memory` says of settings is known to hold.
+  var knowsSettings = false
+  var admissions = Admissions()
+  /// What single calls have to tell.
+  var told: [StoreHint] = []
+  /// Tasks were deleted: there may be lanes in which nothing is left to count.
+  var hasDeleted = false
   private var countChanges: [CountKey: Int] = [:]
 
   private struct CountKey: Hashable {
@@ -144,9 +175,13 @@ final class WriteTransaction {
     let status: TaskStatus
   }
 
-  init(database: Database, now: Timestamp) {
+  init(database: Database, bounds: CascadeBounds, memory: StoreMemory, now: Timestamp) {
     self.database = database
+    self.bounds = bounds
+    self.memory = memory
     self.now = now
+    cascade = Cascade(budget: bounds.mostCascaded)
+    dependantsLeft = bounds.mostDependants
   }
 
   func prepared(_ sql: String) throws -> PreparedStatement {
@@ -165,6 +200,22 @@ final class WriteTransaction {
     Set(countChanges.filter { $0.key.status == .ready && $0.value > 0 }.map(\.key.lane.queue))
   }
 
+  /// How many tasks of a queue this transaction has brought, on balance, into these statuses: the table does not know of them yet.
+  func change(in queue: String, of statuses: Set<TaskStatus>) -> Int {
+    countChanges.reduce(0) { sum, change in
+      change.key.lane.queue == queue && statuses.contains(change.key.status) ? sum + change.value : sum
+    }
+  }
+
+  /// What became of those that waited for what ended here: other tasks, slots of keys, room in queues. To be taken once.
+  func takeHints() -> [StoreHint] {
+    let roomy = memory.takeLanesWithRoom { change(in: $0, of: [.running]) < 0 }
+    let lanes = cascade.lanes.union(admissions.lanes).union(roomy)
+    let work = lanes.isEmpty ? [] : [StoreHint.work(lanes)]
+    let due = cascade.firstDue.map { [StoreHint.due($0 - now)] } ?? []
+    return told + work + due + (isUnsettled ? [.unsettled] : []) + (admissions.isLeftOver ? [.unadmitted] : [])
+  }
+
   func writeCounts() throws {
     guard !countChanges.isEmpty else { return }
     let statement = try prepared(
@@ -175,5 +226,6 @@ final class WriteTransaction {
     for (key, change) in countChanges where change != 0 {
       try statement.run(key.lane.queue, key.lane.type, key.status.code, change)
     }
+    if hasDeleted { try prepared("DELETE FROM counts WHERE count = 0").run() }
   }
 }

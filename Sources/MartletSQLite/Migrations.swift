@@ -5,7 +5,14 @@ internal import MartletCore
 
 enum Migrations {
   private static let all: [(name: String, sql: [UInt8])] = [
-    ("V0001_tasks", PackageResources.V0001_tasks_sql)
+    ("V0001_tasks", PackageResources.V0001_tasks_sql),
+    ("V0002_keys_and_graphs", PackageResources.V0002_keys_and_graphs_sql),
+    ("V0003_limits", PackageResources.V0003_limits_sql),
+    ("V0004_schedules", PackageResources.V0004_schedules_sql),
+    ("V0005_audit_and_bulk", PackageResources.V0005_audit_and_bulk_sql),
+    ("V0006_api_keys", PackageResources.V0006_api_keys_sql),
+    ("V0007_attempt_lines", PackageResources.V0007_attempt_lines_sql),
+    ("V0008_submitters", PackageResources.V0008_submitters_sql),
   ]
 
   static var names: [String] { all.map(\.name) }

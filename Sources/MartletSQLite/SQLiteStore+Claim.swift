@@ -13,59 +13,81 @@ extension SQLiteStore {
 
 extension WriteTransaction {
   fileprivate func claim(_ request: ClaimRequest) throws -> [ClaimedTask] {
+    let lanes = try lanes(of: request)
+    var allowances = try allowances(in: lanes)
     var claimed: [ClaimedTask] = []
-    var passedOver = 0  // READY still, but not for a slot that is not free
+    var passedOver: Set<TaskID> = []  // READY still, but not for a slot that is not free
     var isExhausted = false
     while claimed.count < request.limit, !isExhausted {
-      let wanted = request.limit - claimed.count
-      let candidates = try candidates(of: request, limit: wanted + passedOver)
-      isExhausted = candidates.count < wanted + passedOver
-      for id in candidates.dropFirst(passedOver) where claimed.count < request.limit {
-        let task = try candidate(id)
+      let look = try candidates(in: lanes, limit: request.limit - claimed.count, allowances, besides: passedOver.count)
+      isExhausted = look.isComplete
+      for place in look.places where claimed.count < request.limit && !passedOver.contains(place.id) {
+        let task = try candidate(place.id)
         if let expiresAt = task.expiresAt, task.attempt == 0, expiresAt <= now {
-          try expire(id)
+          if let row = try expire(place.id) { try settle(after: place.id, .cancelled, hasChildren: row.hasChildren) }
         } else if task.lost > 0, claimed.count >= request.limit - request.ahead {
-          passedOver += 1
-        } else {
+          passedOver.insert(place.id)
+        } else if allowances[task.lane.queue].map({ $0.left > 0 }) ?? true {
           claimed.append(try take(task, for: request))
+          allowances[task.lane.queue]?.take()
         }
       }
     }
     try noteClaim(claimed, of: request)
+    try close(allowances, of: lanes)
     return claimed
   }
 
-  /// Ids in claim order over all lanes of the request.
-  private func candidates(of request: ClaimRequest, limit: Int) throws -> [TaskID] {
-    struct Candidate {
+  /// What a claim looks at, in its order.
+  private struct Look {
+    struct Place {
       let urgency: Int64
       let availableAt: Int64
       let id: TaskID
     }
+    var places: [Place] = []
+    /// There is nothing behind these.
+    var isComplete = true
+  }
+
+  /// The first of each lane, and so of all of them together. Of a limited queue no more than it allows: what waits behind
+  /// that, however many, is not looked at.
+  private func candidates(
+    in lanes: Set<Lane>, limit: Int, _ allowances: Allowances, besides passedOver: Int
+  ) throws -> Look {
     let ready = try prepared(
       """
       SELECT urgency, available_at, id FROM task_runs INDEXED BY task_runs_ready
       WHERE status = 2 AND blocked = 0 AND queue = ?1 AND type = ?2
       ORDER BY urgency, available_at, id LIMIT ?3
       """)
-    var candidates: [Candidate] = []
-    var lanes = 0
-    for queue in try queues(of: request) {
-      for type in Set(request.types) {
-        let found = try ready.rows(queue, type, limit) {
-          Candidate(urgency: $0.int(), availableAt: $0.int(), id: try $0.id())
-        }
-        if !found.isEmpty { lanes += 1 }
-        candidates += found
+    var look = Look()
+    var lanesFound = 0
+    for lane in lanes {
+      let allowed = min(limit, allowances[lane.queue]?.left ?? limit)
+      if allowed <= 0 { continue }
+      let found = try ready.rows(lane.queue, lane.type, allowed + passedOver) {
+        Look.Place(urgency: $0.int(), availableAt: $0.int(), id: try $0.id())
       }
+      if !found.isEmpty { lanesFound += 1 }
+      if found.count == allowed + passedOver { look.isComplete = false }
+      look.places += found
     }
-    if lanes > 1 {
-      candidates.sort { ($0.urgency, $0.availableAt, $0.id) < ($1.urgency, $1.availableAt, $1.id) }
+    if lanesFound > 1 {
+      look.places.sort { ($0.urgency, $0.availableAt, $0.id) < ($1.urgency, $1.availableAt, $1.id) }
     }
-    return candidates.prefix(limit).map(\.id)
+    return look
   }
 
-  /// Where to look: the queues named, or all that have anything READY, this transaction's own included.
+  /// Where to look: in the queues named, or all that have anything READY, this transaction's own included; but for what is
+  /// paused.
+  private func lanes(of request: ClaimRequest) throws -> Set<Lane> {
+    let settings = try settings()
+    let queues = try queues(of: request).filter { settings.queues[$0]?.isPaused != true }
+    let types = request.types.filter { !settings.pausedTypes.contains($0) }
+    return Set(queues.flatMap { queue in types.map { Lane(queue: queue, type: $0) } })
+  }
+
   private func queues(of request: ClaimRequest) throws -> Set<String> {
     guard request.takesAllQueues else { return Set(request.queues) }
     let counted = try prepared("SELECT DISTINCT queue FROM counts WHERE status = 2 AND count > 0").rows { $0.text() }

@@ -23,7 +23,13 @@ extension SQLiteStore {
         SELECT available_at FROM task_runs INDEXED BY task_runs_ready
         WHERE status = 2 AND blocked = 0 AND queue = ?1 AND type = ?2 AND urgency = ?3 ORDER BY available_at LIMIT 1
         """)
+      let waiting = try database.prepared(
+        """
+        SELECT available_at FROM key_line INDEXED BY key_line_oldest
+        WHERE admitted_at IS NULL AND queue = ?1 ORDER BY available_at LIMIT 1
+        """)
       var oldest: [String: Timestamp] = [:]
+      for queue in Set(lanes.map(\.queue)) { oldest[queue] = try waiting.row(queue) { $0.time() } }
       for lane in lanes {
         for urgency in 1...9 {
           guard let time = try first.row(lane.queue, lane.type, urgency, read: { $0.time() }) else { continue }

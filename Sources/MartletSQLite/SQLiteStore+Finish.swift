@@ -27,6 +27,7 @@ struct RunningRow {
   var worker: String
   var token: Int64
   var leaseUntil: Timestamp
+  var hasChildren: Bool
 }
 
 extension WriteTransaction {
@@ -44,7 +45,7 @@ extension WriteTransaction {
     try prepared(
       """
       SELECT queue, type, attempt, max_attempts, sequence, cancel_requested, ready_by, ready_at, ready_sequence, started_at,
-        started_sequence, worker, lease_until
+        started_sequence, worker, lease_until, has_children
       FROM task_runs WHERE id = ?1 AND status = 3 AND token = ?2
       """
     ).row(id, token) { columns in
@@ -52,7 +53,8 @@ extension WriteTransaction {
         id: id, lane: Lane(queue: columns.text(), type: columns.text()), attempt: columns.int(),
         maxAttempts: columns.int(), sequence: columns.int(), cancelRequested: columns.bool(), readyBy: columns.int(),
         readyAt: columns.optionalTime(), readySequence: columns.int(), startedAt: columns.time(),
-        startedSequence: columns.int(), worker: columns.text(), token: token, leaseUntil: columns.time())
+        startedSequence: columns.int(), worker: columns.text(), token: token, leaseUntil: columns.time(),
+        hasChildren: columns.bool())
     }
   }
 
@@ -133,6 +135,7 @@ extension WriteTransaction {
       end.status.isFinal ? now : nil, end.availableAt, end.addedAttempts, end.outcome == .lost, end.keepsAttempt)
     guard changed == 1 else { throw UnreadableRow(what: "task \(row.id) changed under its own lease") }
     count(row.lane, from: .running, to: end.status)
+    try settle(after: row.id, end.status, hasChildren: row.hasChildren)
   }
 
   private func writeAttempt(

@@ -23,14 +23,17 @@ extension WriteTransaction {
       ORDER BY expires_at, id LIMIT ?2
       """
     ).rows(now, limit) { try $0.id() }
-    for id in overdue { try expire(id) }
-    return overdue.count
+    // All of them have expired before any is told that another has.
+    let expired = try overdue.compactMap { try expire($0) }
+    for row in expired { try settle(after: row.id, .cancelled, hasChildren: row.hasChildren) }
+    return expired.count
   }
 
-  /// Cancels a waiting task that was never started.
-  func expire(_ id: TaskID) throws {
-    guard let row = try waitingRow(id), row.attempt == 0 else { return }
+  /// Cancels a waiting task that was never started. Whoever waits for it is not told yet.
+  func expire(_ id: TaskID) throws -> WaitingRow? {
+    guard let row = try waitingRow(id), row.attempt == 0 else { return nil }
     try cancel(row, reason: .expired, actor: Actor.scheduler)
+    return row
   }
 
   /// The lane of each promoted task.

@@ -8,18 +8,30 @@ extension SQLiteStore {
     try await read { database in try ids.map { try database.record($0) } }
   }
 
-  package func attempts(of id: TaskID) async throws(StoreError) -> [AttemptRecord]? {
-    try await read { database in
+  package func attempts(
+    of id: TaskID, after number: Int, limit: Int
+  ) async throws(StoreError) -> HistoryPage<AttemptRecord>? {
+    let range = HistoryRange(after: number, limit: limit)
+    return try await read { database in
       guard let run = try database.historyRow(id) else { return nil }
-      return try database.endedAttempts(id).map(\.record) + (run.attemptRecord.map { [$0] } ?? [])
+      let ended = try database.endedAttempts(id, range, whole: true, if: "number > ?3 AND number <= ?4")
+      return run.page(range, ended: ended, sentBefore: try database.sentLines(id, range))
     }
   }
 
-  package func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]? {
-    try await read { database in
+  package func events(
+    of id: TaskID, after sequence: Int, limit: Int
+  ) async throws(StoreError) -> HistoryPage<TaskEvent>? {
+    let range = HistoryRange(after: sequence, limit: limit)
+    return try await read { database in
       guard let run = try database.historyRow(id) else { return nil }
-      let events = run.events + (try database.endedAttempts(id).flatMap(\.events)) + (try database.toldEvents(id))
-      return events.sorted { $0.sequence < $1.sequence }
+      let ended = try database.endedAttempts(
+        id, range, whole: false,
+        if: """
+          finished_sequence + \(StoredAttempt.mostEnds) > ?3
+          AND (CASE WHEN ready_sequence > 0 THEN ready_sequence ELSE started_sequence END) <= ?4
+          """)
+      return run.page(range, ended: ended, told: try database.toldEvents(id, range))
     }
   }
 }
@@ -32,21 +44,24 @@ let recordColumns = """
   r.cancel_requested, r.started_at, r.worker, r.finished_at, r.reason, r.expires_at, r.progress_percent,
   r.progress_message, b.created_at, b.retries, b.timeout_ms, b.lease_ms, b.backoff, b.run_at, b.tags, b.metadata,
   b.traceparent, b.replay_of, b.delay_ms, CASE WHEN ?1 THEN b.payload END, CASE WHEN ?2 THEN x.result END, x.truncated, e.error_type,
-  e.error_message, e.error_stack
+  e.error_message, e.error_stack, l.dependencies, l.on_failure, l.ref, l.graph, l.idempotency_key, l.concurrency_key,
+  l.schedule
   """
 
 /// The tables of `recordColumns` besides `task_runs r`.
 let recordJoins = """
   JOIN task_bodies b ON b.id = r.id
+  LEFT JOIN task_links l ON l.id = r.id
   LEFT JOIN results x ON x.task = r.id
   LEFT JOIN attempts e ON e.task = r.id
     AND e.number = (SELECT max(number) FROM attempts WHERE task = r.id AND error_type IS NOT NULL)
   """
 
 extension Database {
-  func record(_ id: TaskID) throws -> TaskRecord? {
+  /// - Parameter whole: with payload and result.
+  func record(_ id: TaskID, whole: Bool = true) throws -> TaskRecord? {
     try prepared("SELECT \(recordColumns) FROM task_runs r \(recordJoins) WHERE r.id = ?3")
-      .row(true, true, id) { try TaskRecord(&$0) }
+      .row(whole, whole, id) { try TaskRecord(&$0) }
   }
 }
 
@@ -88,11 +103,11 @@ extension TaskRecord {
     let errorType = columns.optionalText()
     let errorMessage = columns.optionalText()
     let errorStack = columns.optionalText()
-    let accepted = AcceptedTask(
+    var accepted = AcceptedTask(
       id: id, type: type, queue: queue, payload: payload ?? [], priority: priority, eligible: .at(availableAt),
       runAt: runAt, retries: retries, backoff: backoff, timeout: timeout, lease: lease, expiresAt: expiresAt,
-      tags: tags,
-      metadata: metadata, traceparent: traceparent, replayOf: replayOf)
+      tags: tags, metadata: metadata, traceparent: traceparent, replayOf: replayOf)
+    try accepted.readLinks(&columns)
     self.init(accepted, acceptedAt: createdAt)
     self.delay = delay
     self.payload = payload
@@ -114,33 +129,51 @@ extension TaskRecord {
   }
 }
 
+extension AcceptedTask {
+  /// Reads the columns of `task_links`, which are NULL where a task has no row there.
+  fileprivate mutating func readLinks(_ columns: inout Columns) throws {
+    dependencies = taskIDs(in: columns.blob())
+    onDependencyFailure = try columns.optionalInt().map(DependencyPolicy.init(code:)) ?? .hold
+    ref = columns.optionalText()
+    graph = try columns.optionalID().map { GraphMembership.member($0) } ?? GraphMembership.none
+    idempotencyKey = columns.optionalText()
+    concurrencyKey = columns.optionalText()
+    scheduleName = columns.optionalText()
+  }
+}
+
 // MARK: - History
 
 extension Database {
   fileprivate func historyRow(_ id: TaskID) throws -> StoredRun? {
     try prepared(
       """
-      SELECT b.created_at, r.attempt, r.sequence, r.ready_by, r.ready_at, r.ready_sequence, r.started_at,
+      SELECT b.created_at, b.submitted_by, r.attempt, r.sequence, r.ready_by, r.ready_at, r.ready_sequence, r.started_at,
         r.started_sequence, r.worker, r.outcome, r.finished_at
       FROM task_runs r JOIN task_bodies b ON b.id = r.id WHERE r.id = ?1
       """
     ).row(id) { columns in
       StoredRun(
-        createdAt: columns.time(), attempt: Int(columns.int()), sequence: Int(columns.int()), readyBy: columns.int(),
+        createdAt: columns.time(), submittedBy: columns.optionalText(), attempt: Int(columns.int()),
+        sequence: Int(columns.int()), readyBy: columns.int(),
         readyAt: columns.optionalTime(), readySequence: Int(columns.int()), startedAt: columns.optionalTime(),
         startedSequence: Int(columns.int()), worker: columns.optionalText() ?? "",
         outcome: try columns.optionalInt().map(AttemptOutcome.init(code:)), finishedAt: columns.optionalTime())
     }
   }
 
-  fileprivate func endedAttempts(_ id: TaskID) throws -> [StoredAttempt] {
+  /// - Parameter whole: with errors and log lines.
+  fileprivate func endedAttempts(
+    _ id: TaskID, _ range: HistoryRange, whole: Bool, if condition: String
+  ) throws -> [StoredAttempt] {
     try prepared(
       """
-      SELECT number, worker, started_at, finished_at, outcome, error_type, error_message, error_stack, logs, ready_by,
+      SELECT number, worker, started_at, finished_at, outcome, CASE WHEN ?2 THEN error_type END,
+        CASE WHEN ?2 THEN error_message END, CASE WHEN ?2 THEN error_stack END, CASE WHEN ?2 THEN logs END, ready_by,
         ready_at, ready_sequence, started_sequence, finished_sequence, status_after, reason, rescued
-      FROM attempts WHERE task = ?1 ORDER BY number
+      FROM attempts WHERE task = ?1 AND \(condition) ORDER BY number
       """
-    ).rows(id) { columns in
+    ).rows(id, whole, range.after, range.through) { columns in
       let number = Int(columns.int())
       let worker = columns.text()
       let startedAt = columns.time()
@@ -161,8 +194,20 @@ extension Database {
     }
   }
 
-  fileprivate func toldEvents(_ id: TaskID) throws -> [TaskEvent] {
-    try prepared("SELECT sequence, type, at, actor, cause FROM events WHERE task = ?1").rows(id) { columns in
+  /// Log lines that came with renewals, by the numbers of attempts.
+  fileprivate func sentLines(_ id: TaskID, _ range: HistoryRange) throws -> [Int: [String]] {
+    let rows = try prepared(
+      "SELECT attempt, lines FROM attempt_lines WHERE task = ?1 AND attempt > ?2 AND attempt <= ?3"
+    ).rows(id, range.after, range.through) { columns in
+      (Int(columns.int()), try JSONColumn.strings(columns.text()))
+    }
+    return Dictionary(rows, uniquingKeysWith: { first, _ in first })
+  }
+
+  fileprivate func toldEvents(_ id: TaskID, _ range: HistoryRange) throws -> [TaskEvent] {
+    try prepared(
+      "SELECT sequence, type, at, actor, cause FROM events WHERE task = ?1 AND sequence > ?2 AND sequence <= ?3"
+    ).rows(id, range.after, range.through) { columns in
       TaskEvent(
         sequence: Int(columns.int()), type: try TaskEventType(code: columns.int()), at: columns.time(),
         actor: columns.text(), cause: columns.optionalText())

@@ -34,8 +34,17 @@ extension WriteTransaction {
       WHERE id = ?1 AND status = 3 AND attempt = ?2 AND token = ?3
       """
     ).run(lease.task, lease.attempt, lease.token, until, renewal.progress?.percent, renewal.progress?.message)
+    try keep(renewal.logs, of: lease)
     let left = max(.zero, until - now)
     return found.isCancelled
       ? .cancelRequested(expiresAt: until, expiresIn: left) : .renewed(expiresAt: until, expiresIn: left)
+  }
+
+  private func keep(_ logs: [String], of lease: LeaseID) throws {
+    guard !logs.isEmpty else { return }
+    let earlier = try prepared("SELECT lines FROM attempt_lines WHERE task = ?1 AND attempt = ?2")
+      .row(lease.task, lease.attempt) { try JSONColumn.strings($0.text()) }
+    try prepared("INSERT OR REPLACE INTO attempt_lines (task, attempt, lines) VALUES (?1, ?2, ?3)")
+      .run(lease.task, lease.attempt, JSONColumn.strings(keptLogs((earlier ?? []) + logs)))
   }
 }

@@ -17,6 +17,10 @@ struct WaitingRow {
   var status: TaskStatus
   var attempt: Int64
   var sequence: Int64
+  var availableAt: Timestamp
+  /// Dependencies still to be met.
+  var unmet: Int64
+  var hasChildren: Bool
   var cancelRequested: Bool
   var readyBy: Int64
   var readyAt: Timestamp?
@@ -24,24 +28,37 @@ struct WaitingRow {
 }
 
 extension WriteTransaction {
-  fileprivate func steer(_ command: Steering) throws -> SteeringVerdict {
+  func steer(_ command: Steering) throws -> SteeringVerdict {
     guard let row = try waitingRow(command.task) else { return .notFound }
     let decision: SteeringDecision
+    var isChange = false
     switch command.action {
     case .cancel:
       decision = SteeringDecision.cancel(row.status)
-      if case .move = decision { try cancel(row, reason: .requested, actor: command.actor) }
-      if decision == .requestCancel, !row.cancelRequested { try requestCancel(row, actor: command.actor) }
+      if case .move(let status) = decision {
+        try cancel(row, reason: .requested, actor: command.actor)
+        try settle(after: row.id, status, hasChildren: row.hasChildren)
+        isChange = true
+      }
+      if decision == .requestCancel, !row.cancelRequested {
+        try requestCancel(row, actor: command.actor)
+        isChange = true
+      }
     case .retry:
-      decision = SteeringDecision.retry(row.status)
-      if case .move = decision { try retry(row, actor: command.actor) }
+      decision = SteeringDecision.retry(row.status, waitsForOthers: row.unmet > 0)
+      if case .move(let status) = decision {
+        try retry(row, to: status, actor: command.actor)
+        isChange = true
+      }
     case .patch(let patch):
       let due = patch.available.map { $0.resolved(now: now) <= now }
-      decision = SteeringDecision.patch(row.status, due: due)
+      decision = SteeringDecision.patch(row.status, due: due, waitsForOthers: row.unmet > 0)
       if decision != .illegal, !patch.fields.isEmpty {
         try apply(patch, to: row, decision: decision, actor: command.actor)
+        isChange = true
       }
     }
+    if isChange { try audit(command.note()) }
     guard decision != .illegal else { return .illegal(row.status) }
     guard let record = try database.record(command.task) else { return .notFound }
     return .done(record)
@@ -50,17 +67,20 @@ extension WriteTransaction {
   func waitingRow(_ id: TaskID) throws -> WaitingRow? {
     try prepared(
       """
-      SELECT queue, type, status, attempt, sequence, cancel_requested, ready_by, ready_at, ready_sequence
+      SELECT queue, type, status, attempt, sequence, available_at, unmet, has_children, cancel_requested, ready_by, ready_at,
+        ready_sequence
       FROM task_runs WHERE id = ?1
       """
     ).row(id) { columns in
       WaitingRow(
         id: id, lane: Lane(queue: columns.text(), type: columns.text()), status: try TaskStatus(code: columns.int()),
-        attempt: columns.int(), sequence: columns.int(), cancelRequested: columns.bool(), readyBy: columns.int(),
+        attempt: columns.int(), sequence: columns.int(), availableAt: columns.time(), unmet: columns.int(),
+        hasChildren: columns.bool(), cancelRequested: columns.bool(), readyBy: columns.int(),
         readyAt: columns.optionalTime(), readySequence: columns.int())
     }
   }
 
+  /// Whoever waits for it is not told yet.
   func cancel(_ row: WaitingRow, reason: FinalReason, actor: String) throws {
     try prepared(
       """
@@ -72,26 +92,27 @@ extension WriteTransaction {
     count(row.lane, from: row.status, to: .cancelled)
   }
 
-  private func requestCancel(_ row: WaitingRow, actor: String) throws {
+  func requestCancel(_ row: WaitingRow, actor: String) throws {
     try prepared(
       "UPDATE task_runs SET cancel_requested = 1, sequence = ?2, updated_at = ?3 WHERE id = ?1 AND status = 3"
     ).run(row.id, row.sequence + 1, now)
     try tell(.updated, of: row.id, sequence: row.sequence + 1, actor: actor, cause: "cancel requested")
   }
 
-  private func retry(_ row: WaitingRow, actor: String) throws {
+  func retry(_ row: WaitingRow, to status: TaskStatus, actor: String) throws {
     try tellReady(of: row)
+    let isReady = status == .ready
     try prepared(
       """
-      UPDATE task_runs SET status = 2, sequence = ?3, updated_at = ?4, available_at = ?4, ready_at = ?4, ready_sequence = 0,
+      UPDATE task_runs SET status = ?5, sequence = ?3, updated_at = ?4, available_at = ?4, ready_at = ?4, ready_sequence = 0,
         max_attempts = attempt + 1 + (SELECT retries FROM task_bodies WHERE id = ?1), cancel_requested = 0, reason = NULL,
         finished_at = NULL, expires_at = NULL
       WHERE id = ?1 AND status = ?2
       """
-    ).run(row.id, row.status.code, row.sequence + 2, now)
+    ).run(row.id, row.status.code, row.sequence + (isReady ? 2 : 1), now, status.code)
     try tell(.retried, of: row.id, sequence: row.sequence + 1, actor: actor, cause: nil)
-    try tell(.ready, of: row.id, sequence: row.sequence + 2, actor: actor, cause: nil)
-    count(row.lane, from: row.status, to: .ready)
+    if isReady { try tell(.ready, of: row.id, sequence: row.sequence + 2, actor: actor, cause: nil) }
+    count(row.lane, from: row.status, to: status)
   }
 
   private func apply(_ patch: TaskPatch, to row: WaitingRow, decision: SteeringDecision, actor: String) throws {

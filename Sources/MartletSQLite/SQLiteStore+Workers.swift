@@ -5,16 +5,18 @@ package import MartletCore
 extension SQLiteStore {
   package func register(_ worker: WorkerRecord) async throws(StoreError) {
     try await writer.write { transaction in
+      // First, so that one that is gone keeps no name.
+      try transaction.prepared("DELETE FROM workers WHERE last_seen_at <= ?1")
+        .run(transaction.now + (.zero - WorkerRecord.lifetime))
       try transaction.prepared(
         """
         INSERT INTO workers (id, host, kind, types, queues, running, last_seen_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
         ON CONFLICT DO UPDATE SET host = ?2, kind = ?3, types = ?4, queues = ?5, running = ?6, last_seen_at = ?7
+        WHERE kind <> 'node' OR excluded.kind = 'node'
         """
       ).run(
         worker.id, worker.host, worker.kind.rawValue, JSONColumn.strings(worker.types) ?? "[]",
         JSONColumn.strings(worker.queues) ?? "[]", worker.running, transaction.now)
-      try transaction.prepared("DELETE FROM workers WHERE last_seen_at <= ?1")
-        .run(transaction.now + (.zero - WorkerRecord.lifetime))
     }
   }
 

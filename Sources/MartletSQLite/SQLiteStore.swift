@@ -31,16 +31,20 @@ package final class SQLiteStore: TaskStore {
   }
 
   /// Opens, and if need be creates and migrates, a database.
-  /// - Parameter path: a file, or `:memory:`.
+  /// - Parameters:
+  ///   - path: a file, or `:memory:`.
+  ///   - bounds: how many tasks a transaction tells that what they wait for has ended; the rest is left to `settle`.
+  ///   - trace: told each statement as it is run; for tests, which look at the plans.
   /// - Throws: `.unusable` with one line for people: served by another process, newer schema, read-only, no database, damaged.
   package static func open(
-    path: String, role: Role = .server, durability: Durability = .strict, clock: @escaping @Sendable () -> Timestamp
+    path: String, role: Role = .server, durability: Durability = .strict, bounds: CascadeBounds = CascadeBounds(),
+    trace: (@Sendable (String) -> Void)? = nil, clock: @escaping @Sendable () -> Timestamp
   ) async throws(StoreError) -> SQLiteStore {
     do {
       try DatabaseFile.prepare(path)
       let lock = role == .server && path != ":memory:" ? try ServerLock(databasePath: canonical(path)) : nil
-      let database = try connect(path: path, durability: durability)
-      let store = SQLiteStore(database: database, lock: lock, clock: clock)
+      let database = try connect(path: path, durability: durability, trace: trace)
+      let store = SQLiteStore(database: database, lock: lock, bounds: bounds, clock: clock)
       try await store.prepare(role: role)
       return store
     } catch let error as StoreError {
@@ -64,14 +68,18 @@ package final class SQLiteStore: TaskStore {
     }
   }
 
-  private init(database: any DatabaseWriter, lock: ServerLock?, clock: @escaping @Sendable () -> Timestamp) {
+  private init(
+    database: any DatabaseWriter, lock: ServerLock?, bounds: CascadeBounds, clock: @escaping @Sendable () -> Timestamp
+  ) {
     self.database = database
     self.lock = lock
     self.clock = clock
-    writer = GroupWriter(database: database, clock: clock)
+    writer = GroupWriter(database: database, bounds: bounds, clock: clock)
   }
 
-  private static func connect(path: String, durability: Durability) throws -> any DatabaseWriter {
+  private static func connect(
+    path: String, durability: Durability, trace: (@Sendable (String) -> Void)?
+  ) throws -> any DatabaseWriter {
     var configuration = GRDB.Configuration()
     configuration.busyMode = .timeout(5)
     configuration.maximumReaderCount = 2
@@ -81,6 +89,10 @@ package final class SQLiteStore: TaskStore {
     configuration.prepareDatabase { database in
       try database.execute(sql: "PRAGMA cache_size = -16384")
       try database.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
+      guard let trace else { return }
+      database.trace { event in
+        if case .statement(let statement) = event { trace(statement.sql) }
+      }
     }
     let database: any DatabaseWriter =
       path == ":memory:"
@@ -120,6 +132,10 @@ package final class SQLiteStore: TaskStore {
         transaction.now)
       try transaction.prepared("DELETE FROM workers WHERE kind = 'node'").run()
     }
+  }
+
+  package func listen(_ hear: @escaping @Sendable (StoreHint) -> Void) {
+    writer.listen(hear)
   }
 
   package func now() async throws(StoreError) -> Timestamp {

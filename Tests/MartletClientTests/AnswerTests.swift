@@ -28,7 +28,11 @@ struct AnswerTests {
       "startedAt":"2026-02-01T10:00:02.000Z","finishedAt":"2026-02-01T10:00:05.000Z","worker":"node-1",
       "progress":{"percent":40.5,"message":"half"},"cancelRequested":true,
       "lastError":{"type":"HTTP_503","message":"no","stack":"a\\nb"},"tags":["a"],"metadata":{"k":"v"},
-      "replayOf":"\(Fixtures.id)","somethingNew":{"deep":[1]}}
+      "replayOf":"\(Fixtures.id)","retries":3,
+      "backoff":{"strategy":"linear","baseSeconds":0.5,"factor":2,"maxSeconds":60,"jitter":0.1},
+      "timeoutSeconds":2.5,"leaseSeconds":30,"delaySeconds":60,"dependencies":["\(Fixtures.id)"],
+      "onDependencyFailure":"CANCEL","ref":"a","graphId":"\(Fixtures.id)","idempotencyKey":"k",
+      "concurrencyKey":"c","somethingNew":{"deep":[1]}}
       """
     try await withClient(script: { _, _ in .json(200, json) }) { client, _ in
       let task = try await client.task(Fixtures.id)
@@ -48,6 +52,26 @@ struct AnswerTests {
       #expect(task.tags == ["a"])
       #expect(task.metadata == ["k": "v"])
       #expect(task.replayOf == Fixtures.id)
+      #expect(task.retries == 3 && task.timeoutSeconds == 2.5 && task.leaseSeconds == 30 && task.delaySeconds == 60)
+      #expect(task.backoff?.strategy == .linear && task.backoff?.baseSeconds == 0.5 && task.backoff?.factor == 2)
+      #expect(task.backoff?.maxSeconds == 60 && task.backoff?.jitter == 0.1)
+      #expect(task.dependencies == [Fixtures.id] && task.onDependencyFailure == .cancel && task.ref == "a")
+      #expect(task.graphID == Fixtures.id && task.idempotencyKey == "k" && task.concurrencyKey == "c")
+      #expect(!task.isReplay)
+    }
+  }
+
+  @Test("a submission that was there already says so, alone and in a batch", arguments: [true, false])
+  func replays(isReplay: Bool) async throws {
+    let (status, headers) = isReplay ? (200, ["idempotent-replayed": "true"]) : (201, [:])
+    try await withClient(script: { request, _ in
+      let task = Fixtures.task()
+      return .json(status, request.path == "/tasks" ? task : #"{"data":[\#(task),\#(task)]}"#, headers: headers)
+    }) { client, _ in
+      let single = try await client.submit(NewTask(type: "resize"))
+      #expect(single.isReplay == isReplay)
+      let batch = try await client.submit([NewTask(type: "resize"), NewTask(type: "resize")], idempotencyKey: "k")
+      #expect(batch.map(\.isReplay) == [isReplay, isReplay])
     }
   }
 
@@ -59,6 +83,7 @@ struct AnswerTests {
       (#"[]"#, "an object was expected"),
       (Fixtures.task(status: "ASLEEP"), "'ASLEEP' is not a status that this version knows"),
       (Fixtures.task(status: "READY", #","worker":7"#), "'worker' is not text"),
+      (Fixtures.task(status: "READY", #","dependencies":["x"]"#), "'dependencies' is not an array of ids"),
       (#"<html>"#, "the body is not JSON: expected a value, at byte 0"),
       (#""#, "the body is not JSON: the text ends in the middle of a value, at byte 0"),
     ])

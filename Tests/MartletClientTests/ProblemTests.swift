@@ -39,6 +39,18 @@ struct ProblemTests {
     let problem = try await refusal { .problem(503, json, headers: ["retry-after": "1"]) }
     #expect(problem.outcomeIsUnknown)
     #expect(problem.taskID == Fixtures.id)
+    #expect(problem.taskIDs == [Fixtures.id])
+  }
+
+  @Test("an unknown outcome of many tasks carries all ids, one of none carries none")
+  func unknownOutcomes() async throws {
+    let other = try #require(TaskID("0190a7c4-5e1b-7cc3-98c4-dc0c0c073990"))
+    let many = try await refusal {
+      .problem(503, #"{"outcome":"unknown","taskId":"\#(Fixtures.id)","taskIds":["\#(Fixtures.id)","\#(other)"]}"#)
+    }
+    #expect(many.taskIDs == [Fixtures.id, other] && many.taskID == Fixtures.id)
+    let none = try await refusal { .problem(503, #"{"outcome":"unknown","retryable":false}"#) }
+    #expect(none.outcomeIsUnknown && none.taskIDs.isEmpty && none.taskID == nil && !none.isRetryable)
   }
 
   private func refusal(_ answer: @escaping @Sendable () -> ScriptedAnswer) async throws -> Problem {

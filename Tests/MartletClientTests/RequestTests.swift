@@ -139,6 +139,8 @@ struct RequestTests {
     filter.queues = ["q"]
     filter.tag = "a&b=c d"
     filter.worker = "node/1"
+    filter.graphID = Fixtures.id
+    filter.idempotencyKey = "o/1"
     filter.metadata = ["order id": "4+2"]
     filter.createdAfter = Timestamp("2026-02-01T10:00:00Z")
     filter.createdBefore = Timestamp("2026-02-02T10:00:00Z")
@@ -150,8 +152,60 @@ struct RequestTests {
       #expect(
         server.requests.first?.target
           == "/tasks?status=DEAD%2CREADY&type=a%2Cb&queue=q&tag=a%26b%3Dc%20d&worker=node%2F1"
+          + "&graphId=\(Fixtures.id)&idempotencyKey=o%2F1"
           + "&metadata.order%20id=4%2B2&createdAfter=2026-02-01T10%3A00%3A00.000Z"
           + "&createdBefore=2026-02-02T10%3A00%3A00.000Z&include=payload%2Cresult&limit=7&cursor=c%2F1")
+    }
+  }
+
+  @Test("keys, dependencies and refs are sent as they are")
+  func connected() async throws {
+    var first = NewTask(type: "a")
+    first.ref = "x"
+    first.idempotencyKey = "k1"
+    var second = NewTask(type: "b")
+    second.dependencies = ["x", Fixtures.id.description]
+    second.onDependencyFailure = .run
+    second.concurrencyKey = "c"
+    let tasks = [first, second]
+    try await withClient(script: { _, _ in .json(201, #"{"data":[]}"#) }) { client, server in
+      _ = try await client.submit(tasks)
+      #expect(server.requests.first?.target == "/tasks/batch")
+      #expect(
+        server.requests.first?.text
+          == #"{"tasks":[{"type":"a","payload":{},"ref":"x","idempotencyKey":"k1"},{"type":"b","payload":{},"#
+          + #""dependencies":["x","\#(Fixtures.id)"],"onDependencyFailure":"RUN","concurrencyKey":"c"}]}"#)
+    }
+  }
+
+  @Test("the key of a batch goes out in its header, those of its tasks in the body")
+  func batchKey() async throws {
+    try await withClient(script: { _, _ in .json(201, #"{"data":[]}"#) }) { client, server in
+      _ = try await client.submit([NewTask(type: "a")], idempotencyKey: "import-7")
+      _ = try await client.submit([NewTask(type: "a")])
+      #expect(server.requests.map { $0.headers["idempotency-key"] } == ["import-7", nil])
+      #expect(Set(server.requests.map(\.text)) == [#"{"tasks":[{"type":"a","payload":{}}]}"#])
+    }
+  }
+
+  @Test("settings of queues and types send only what is set, and null for no limit")
+  func settings() async throws {
+    try await withClient(script: { _, _ in .json(200, #"{"name":"q"}"#) }) { client, server in
+      var changes = QueueChanges()
+      changes.paused = true
+      changes.concurrency = .value(5)
+      changes.maxDepth = .unlimited
+      _ = try await client.change(queue: "q", changes)
+      var rules = TypeRules()
+      rules.priority = 9
+      rules.backoff = NewTask.Backoff()
+      rules.backoff?.jitter = 0.5
+      _ = try await client.put(type: "a", rules)
+      #expect(
+        server.requests.map { "\($0.method) \($0.target) \($0.text)" } == [
+          #"PATCH /queues/q {"paused":true,"concurrency":5,"maxDepth":null}"#,
+          #"PUT /types/a {"defaults":{"priority":9,"backoff":{"jitter":0.5}},"paused":false}"#,
+        ])
     }
   }
 

@@ -78,6 +78,66 @@ struct RetryTests {
     }
   }
 
+  @Test("nothing that could happen twice is sent again after an unknown outcome, with a task's id or without")
+  func unknownOutcomes() async throws {
+    let acts: [@Sendable (MartletClient) async throws -> Void] = [
+      { _ = try await $0.submit([NewTask(type: "a")]) }, { _ = try await $0.replay(Fixtures.id) },
+      { _ = try await $0.retry(Fixtures.id) }, { _ = try await $0.cancelTasks(TaskFilter()) },
+      { _ = try await $0.retryDeadLetters(TaskFilter()) }, { _ = try await $0.purgeDeadLetters(TaskFilter()) },
+      { _ = try await $0.stopBulk(Fixtures.id) }, { _ = try await $0.createAPIKey("a", roles: ["viewer"]) },
+      { _ = try await $0.triggerSchedule("n") },
+      { client in
+        _ = try await client.createSchedule(
+          ScheduleDefinition(name: "n", .every(seconds: 60), task: NewTask(type: "t")))
+      },
+    ]
+    for act in acts {
+      let time = FakeTime()
+      try await withClient(time: time, script: { _, _ in Self.lost }) { client, server in
+        await #expect {
+          try await act(client)
+        } throws: { error in
+          guard case .problem(let problem)? = error as? MartletClientError else { return false }
+          return problem.outcomeIsUnknown && !problem.isRetryable && problem.taskIDs.isEmpty
+        }
+        #expect(server.requests.count == 1, "\(server.requests.map(\.target))")
+        #expect(time.pauses.isEmpty)
+      }
+    }
+  }
+
+  @Test("what sets a value, and what has a key, is sent again after an unknown outcome and a broken connection")
+  func repeatable() async throws {
+    var keyed = NewTask(type: "a")
+    keyed.idempotencyKey = "k"
+    let task = keyed
+    let acts: [@Sendable (MartletClient) async throws -> Void] = [
+      { _ = try await $0.submit(task) }, { _ = try await $0.submit([task, task]) },
+      { _ = try await $0.submit([NewTask(type: "a")], idempotencyKey: "k") },
+      { _ = try await $0.patch(Fixtures.id, .runNow) }, { _ = try await $0.change(queue: "q", QueueChanges()) },
+      { _ = try await $0.put(type: "t", TypeRules()) },
+    ]
+    for act in acts {
+      for failure in [Self.lost, .hangUp] {
+        try await withClient(script: { request, number in
+          if number == 0 { return failure }
+          return switch request.path {
+          case "/tasks/batch": .json(200, #"{"data":[]}"#)
+          case "/queues/q", "/types/t": .json(200, #"{"name":"q"}"#)
+          default: .json(200, Fixtures.task())
+          }
+        }) { client, server in
+          try await act(client)
+          #expect(server.requests.count == 2)
+          #expect(Set(server.requests.map(\.body)).count == 1)
+        }
+      }
+    }
+  }
+
+  private static let lost = ScriptedAnswer.problem(
+    503, #"{"code":"store-unavailable","outcome":"unknown","retryable":false}"#, headers: ["retry-after": "1"])
+
   @Test("a read whose connection breaks, or whose answer is cut, is sent again", arguments: [true, false])
   func brokenRead(hangsUp: Bool) async throws {
     let cut = ScriptedAnswer.raw("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"id\":")

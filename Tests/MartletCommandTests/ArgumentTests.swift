@@ -14,7 +14,9 @@ struct ArgumentTests {
     let command = try SubmitCommand.parse([
       "resize", "--payload", #" {"a": 1.0} "#, "--queue", "images", "--priority", "9", "--delay", "1m30s",
       "--retries", "0", "--timeout", "2.5", "--expires-at", "2030-01-01T01:00:00+01:00", "--tag", "a", "--tag", "b",
-      "--metadata", "k=v=w", "--metadata", "e=",
+      "--metadata", "k=v=w", "--metadata", "e=", "--key", "order-42", "--concurrency-key", "customer 7",
+      "--after", Fixtures.id.description, "--on-dependency-failure", "cancel", "--lease", "1m", "--backoff",
+      "fixed:base=3s",
     ])
     let task = try command.task()
     #expect(task.type == "resize")
@@ -27,6 +29,26 @@ struct ArgumentTests {
     #expect(task.expiresAt == Timestamp("2030-01-01T00:00:00Z"))
     #expect(task.tags == ["a", "b"])
     #expect(task.metadata == ["k": "v=w", "e": ""])
+    #expect(task.idempotencyKey == "order-42")
+    #expect(task.concurrencyKey == "customer 7")
+    #expect(task.dependencies == [Fixtures.id.description])
+    #expect(task.onDependencyFailure == .cancel)
+    #expect(task.leaseSeconds == 60)
+    #expect((task.backoff?.strategy, task.backoff?.baseSeconds) == (.fixed, 3))
+    let timed = try SubmitCommand.parse(["t", "--available-at", "2030-01-01T00:00:00Z"]).task()
+    #expect((timed.availableAt, timed.runAt) == (Timestamp("2030-01-01T00:00:00Z"), nil))
+  }
+
+  @Test("limits are numbers or none")
+  func limits() throws {
+    let command = try QueuesCommand.Set.parse(["q", "--concurrency", "5", "--rate", "0.5", "--burst", "none"])
+    #expect(command.concurrency == .value(5))
+    #expect(command.rate == .value(0.5))
+    #expect(command.burst == .unlimited)
+    #expect(command.maxDepth == nil)
+    for wrong in [["q"], ["q", "--concurrency", "many"], ["q", "--rate", "nan"], ["", "--burst", "1"]] {
+      #expect(throws: (any Error).self) { try QueuesCommand.Set.parse(wrong) }
+    }
   }
 
   @Test("submit leaves to the server's defaults what was not given")
@@ -40,7 +62,20 @@ struct ArgumentTests {
       (["a b"], "the type must be 1–128 characters of A-Z a-z 0-9 . _ : -"),
       (["t", "--priority", "12"], "--priority must be from 1 to 9"),
       (["t", "--retries", "101"], "--retries must be from 0 to 100"),
-      (["t", "--delay", "1", "--run-at", "2030-01-01T00:00:00Z"], "--delay cannot be given together with --run-at"),
+      (
+        ["t", "--delay", "1", "--run-at", "2030-01-01T00:00:00Z"],
+        "--delay cannot be given together with --run-at or --available-at"
+      ),
+      (
+        ["t", "--run-at", "2030-01-01T00:00:00Z", "--available-at", "2031-01-01T00:00:00Z"],
+        "--available-at differs from --run-at; give one of them, or the same time twice"
+      ),
+      (["t", "--lease", "2h"], "--lease must be from 1 to 3600"),
+      (
+        ["t", "--backoff", "factor=0.5,jitter=2"],
+        "--backoff factor must be from 1 to 1000; --backoff jitter must be from 0 to 1"
+      ),
+      (["t", "--metadata", "k=\u{1}"], "--metadata 'k' must not contain control characters"),
       (["t", "--timeout", "8d"], "--timeout must be from 0.001 to 604800"),
       (["t", "--tag", ""], "--tag must be 1 to 64 characters long"),
       (["t", "--metadata", "k=1", "--metadata", "k=2"], "--metadata gives 'k' twice"),
@@ -80,17 +115,55 @@ struct ArgumentTests {
     #expect(throws: ValidationError.self) { try Values.statuses("READY,ASLEEP") }
   }
 
+  @Test(
+    "a backoff is a strategy, parts, or both, and is written as it is read",
+    arguments: [
+      ("fixed", "fixed"), ("Linear:base=500ms", "linear:base=0.5s"), ("max=1h", "max=3600s"),
+      ("exponential:jitter=0.2,max=1m30s,factor=1.5,base=2", "exponential:base=2s,max=90s,factor=1.5,jitter=0.2"),
+    ])
+  func backoff(text: String, written: String) throws {
+    let backoff = try Values.backoff(text)
+    #expect(Format.backoff(backoff) == written)
+    #expect(try Values.backoff(written) == backoff)
+  }
+
+  @Test(
+    "what is no backoff is refused",
+    arguments: [
+      "", ":", "fixed:", "soon", "fixed:base", "fixed:base=", "fixed:base=soon", "fixed:base=1,base=2",
+      "fixed:jitter=nan",
+      "exponential:factor=inf", "exponential:factor=", "exponential:faktor=2", "exponential:base=1s,", "base=1s:fixed",
+    ])
+  func badBackoff(text: String) {
+    #expect(throws: ValidationError.self) { try Values.backoff(text) }
+  }
+
+  @Test("options of a filter add up when they are repeated")
+  func repeatedFilters() throws {
+    let list = try TasksCommand.List.parse([
+      "--type", "a", "--type", "b,c", "--queue", "p", "--queue", "q", "--status", "dead", "--status", "ready,retry",
+    ])
+    let filter = try list.filter.filter(statuses: list.status)
+    #expect(filter.types == ["a", "b", "c"] && filter.queues == ["p", "q"])
+    #expect(filter.statuses == [.dead, .ready, .retry])
+    let cancel = try TasksCommand.Cancel.parse(["--status", "ready", "--status", "retry"])
+    #expect(try cancel.filter.filter(statuses: cancel.status).statuses == [.ready, .retry])
+  }
+
   @Test("a list's options make its filter")
   func filter() throws {
     let command = try TasksCommand.List.parse([
       "--status", "dead", "--type", "a,b", "--queue", "q", "--metadata", "k=v",
-      "--created-after", "2026-02-01T10:00:00Z",
+      "--created-after", "2026-02-01T10:00:00Z", "--graph", "01a1fde0-8971-7697-9727-7d7b8521e019", "--key", "o-1",
+      "--schedule", "nightly",
     ])
     let filter = try command.filter.filter(statuses: command.status)
     #expect(filter.statuses == [.dead])
     #expect(filter.types == ["a", "b"])
     #expect(filter.queues == ["q"])
     #expect(filter.metadata == ["k": "v"])
+    #expect(filter.graphID == TaskID("01a1fde0-8971-7697-9727-7d7b8521e019"))
+    #expect((filter.idempotencyKey, filter.scheduleName) == ("o-1", "nightly"))
     #expect(filter.createdAfter == Timestamp("2026-02-01T10:00:00Z"))
     #expect(throws: (any Error).self) { try TasksCommand.List.parse(["--limit", "0"]) }
   }

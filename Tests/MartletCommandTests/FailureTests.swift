@@ -60,7 +60,7 @@ struct FailureTests {
     problem.code = "x"
     problem.detail = "lost"
     problem.outcomeIsUnknown = true
-    problem.taskID = Fixtures.id
+    problem.taskIDs = [Fixtures.id]
     #expect(CommandFailure(.problem(problem)).message == "lost (martlet tasks show \(Fixtures.id))")
   }
 }

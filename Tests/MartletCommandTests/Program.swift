@@ -29,9 +29,13 @@ enum Program {
     process.executableURL = try executable()
     process.arguments = arguments
     process.environment = ["MARTLET_SERVER": server].merging(environment) { $1 }
-    process.standardInput = try FileHandle(forReadingFrom: file("input", input))
-    process.standardOutput = try pipe ?? FileHandle(forWritingTo: output)
-    process.standardError = try FileHandle(forWritingTo: errors)
+    let handles = [
+      try FileHandle(forReadingFrom: file("input", input)), try pipe ?? FileHandle(forWritingTo: output),
+      try FileHandle(forWritingTo: errors),
+    ]
+    // A process keeps them for ever, and whatever this one starts later inherits them: PostgreSQL refuses to start with a thousand.
+    defer { for handle in handles where handle !== pipe { try? handle.close() } }
+    (process.standardInput, process.standardOutput, process.standardError) = (handles[0], handles[1], handles[2])
     try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
       process.terminationHandler = { _ in continuation.resume() }
       do { try process.run() } catch { continuation.resume(throwing: error) }

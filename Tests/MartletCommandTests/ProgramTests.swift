@@ -109,6 +109,69 @@ struct ProgramTests {
     #expect(requests.first?.text == #"{"type":"resize","payload":[1, 2.50]}"#)
   }
 
+  @Test(
+    "submit warns where no worker that handles the type looks into the queue",
+    arguments: [
+      (["default"], true), (["mail"], false), (["*"], false), (["other", "ma*"], false), ([], false),
+    ])
+  func submitToQueue(queues: [String], warns: Bool) async throws {
+    let names = queues.map { "\"\($0)\"" }.joined(separator: ",")
+    let workers = [
+      #"{"id":"w","types":["resize"],"queues":[\#(names)],"lastSeenAt":"2026-02-01T10:00:00.000Z"}"#,
+      #"{"id":"v","types":["other"],"queues":["*"],"lastSeenAt":"2026-02-01T10:00:00.000Z"}"#,
+    ]
+    // The queue is the server's word: it may come from the type's defaults.
+    let task = Fixtures.taskJSON().replacing(#""queue":"default""#, with: #""queue":"mail""#)
+    let (run, _) = try await Program.run(["submit", "resize"]) { request, _ in
+      request.path == "/workers" ? .json(200, Fixtures.list(workers)) : .json(201, task)
+    }
+    #expect(run.status == 0)
+    let warning =
+      "martlet: warning: no live worker that handles the type 'resize' looks into the queue 'mail'; the task waits for one\n"
+    #expect(run.errors == (warns ? warning : ""))
+  }
+
+  @Test("submit with a key is sent again after a broken connection, without one it is not", arguments: [true, false])
+  func brokenSubmit(hasKey: Bool) async throws {
+    let (run, requests) = try await Program.run(["submit", "resize"] + (hasKey ? ["--key", "k"] : [])) {
+      request, number in
+      if number == 0 { return .hangUp }
+      return request.path == "/workers" ? .problem(403, "{}") : .json(200, Fixtures.taskJSON())
+    }
+    let submissions = requests.filter { $0.path == "/tasks" }
+    #expect(run.status == (hasKey ? 0 : 3), "\(run.errors)")
+    #expect(submissions.count == (hasKey ? 2 : 1) && Set(submissions.map(\.body)).count == 1)
+    #expect(run.output == (hasKey ? "\(id)\n" : ""))
+  }
+
+  @Test("what the server finds wrong with a submission is told by the options' names, a payload's by its place")
+  func serversProblems() async throws {
+    let fields = [
+      "/dependencies/0", "/onDependencyFailure", "/idempotencyKey", "/backoff/maxSeconds", "/metadata/k",
+      "/leaseSeconds",
+      "/availableAt", "/payload/to", "/new", "",
+    ]
+    let errors = fields.map { #"{"pointer":"\#($0)","detail":"is odd"}"# }.joined(separator: ",")
+    let json = #"{"status":422,"code":"invalid","title":"The request is not valid","errors":[\#(errors)]}"#
+    let (run, _) = try await Program.run(["submit", "resize"]) { _, _ in .problem(422, json) }
+    #expect(run.status == 2)
+    #expect(
+      run.errors == """
+        martlet: The request is not valid
+          --after: is odd
+          --on-dependency-failure is odd
+          --key is odd
+          --backoff max is odd
+          --metadata 'k' is odd
+          --lease is odd
+          --available-at is odd
+          /payload/to is odd
+          /new is odd
+          is odd
+
+        """)
+  }
+
   @Test("submit says nothing of workers that it may not see")
   func submitWithoutWorkers() async throws {
     let (run, _) = try await Program.run(["submit", "resize"]) { request, _ in

@@ -68,7 +68,9 @@ struct StoryTests {
       return story.lines(task, events: [], attempts: [])
     }
     #expect(try look("40.5") == ["2026-02-01T10:00:01.000Z  progress  40.5 %  page\\n2"])
+    #expect(story.endsWithProgress)
     #expect(try look("40.5").isEmpty)
+    #expect(!story.endsWithProgress)
     #expect(try look("41").count == 1)
   }
 
@@ -119,6 +121,38 @@ struct StoryTests {
           1  2026-02-01T10:00:01.000Z  received  api
           2  2026-02-01T10:00:02.000Z  ready     api
         """)
+  }
+
+  @Test("the sheet tells of keys, graphs, dependencies, timeout and backoff")
+  func connected() throws {
+    let more = """
+      ,"graphId":"\(Fixtures.id)","ref":"pack","dependencies":["\(Fixtures.id)"],"onDependencyFailure":"CANCEL",\
+      "idempotencyKey":"order-42","concurrencyKey":"customer-7","timeoutSeconds":300,"leaseSeconds":30,\
+      "backoff":{"strategy":"exponential","baseSeconds":1,"factor":2,"maxSeconds":3600,"jitter":0.2}
+      """
+    let sheet = TaskSheet.rendered(try Fixtures.task(more), attempts: [], events: [], for: .plain)
+    for line in [
+      "attempt       0 of 4, 4 retries left", "timeout       5 min",
+      "backoff       exponential:base=1s,max=3600s,factor=2,jitter=0.2", "key           order-42",
+      "concurrency   key customer-7", "graph         \(Fixtures.id), as pack", "depends on    \(Fixtures.id)",
+      "if one fails  CANCEL",
+    ] {
+      #expect(sheet.contains("\n\(line)\n"), "\(sheet)")
+    }
+    let ids = Array(repeating: "\"\(Fixtures.id)\"", count: 25).joined(separator: ",")
+    let many = TaskSheet.rendered(
+      try Fixtures.task(#","dependencies":[\#(ids)]"#), attempts: [], events: [], for: .plain)
+    #expect(many.split(separator: "\n").count { $0.hasPrefix("depends on    ") } == 21)
+    #expect(many.contains("\ndepends on    5 more, see --json\n"))
+  }
+
+  @Test("a result that was left out for its size is told of, by the sheet and by the story")
+  func leftOut() throws {
+    let task = try Fixtures.task(status: "SUCCESS", attempt: 1, #","result":null,"resultTruncated":true"#)
+    let sheet = TaskSheet.rendered(task, attempts: [], events: [], for: .plain)
+    #expect(sheet.contains("\nresult        left out: over 256 KiB\n"))
+    var story = TaskStory()
+    #expect(story.lines(task, events: [], attempts: []).last == "result left out: over 256 KiB")
   }
 
   @Test("a long payload is cut and says so")

@@ -66,10 +66,37 @@ struct TableTests {
   func queues() throws {
     let queue = try QueueState(
       Fixtures.answer(
-        #"{"name":"default","depth":{"READY":3,"DEAD":1},"oldestReadySeconds":75,"throughputPerSecond":1.5}"#))
+        #"{"name":"default","depth":{"READY":3,"DEAD":1},"oldestReadySeconds":75,"throughputPerSecond":1.5,"paused":true}"#
+      ))
     let rendered = TaskTable.queues([queue], for: .plain)
     #expect(
       rendered.split(separator: "\n").last
-        == "default        0      3        0      0        0     1          0    1 min 15 s         1.5")
+        == "default        0      3        0      0        0     1          0    1 min 15 s         1.5  paused")
+  }
+
+  @Test("a queue's settings are one line that names what is limited")
+  func queueSettings() throws {
+    func line(_ settings: String) throws -> String {
+      QueueSheet.settings(of: try QueueState(Fixtures.answer(#"{"name":"q","depth":{}"# + settings + "}")))
+    }
+    #expect(try line(#","concurrencyPerKey":1"#) == "1 per key")
+    #expect(
+      try line(#","paused":true,"concurrency":5,"ratePerSecond":2.5,"burst":10,"maxDepth":1000"#)
+        == "paused, concurrency 5, any number per key, rate 2.5/s (burst 10), at most 1000 waiting")
+  }
+
+  @Test("a graph names what each task waits for")
+  func graph() throws {
+    let (first, second) = (Fixtures.id.description, "0190a7c4-5e1b-7cc3-98c4-dc0c0c070000")
+    let graph = try RemoteGraph(
+      Fixtures.answer(
+        """
+        {"id":"\(first)","tasks":[{"id":"\(first)","ref":"fetch","type":"a","status":"SUCCESS"},
+        {"id":"\(second)","ref":null,"type":"b","status":"PENDING"}],"edges":[["\(first)","\(second)"]]}
+        """))
+    let lines = TaskTable.graph(graph, for: .plain).split(separator: "\n")
+    #expect(lines.count == 3)
+    #expect(lines[1].hasPrefix("\(first)  fetch"))
+    #expect(lines[2].hasPrefix(second) && lines[2].hasSuffix("PENDING  fetch"))
   }
 }

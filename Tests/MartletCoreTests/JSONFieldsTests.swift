@@ -147,6 +147,42 @@ private struct Reading {
     #expect(reading.fields.raw("a") == nil)
   }
 
+  @Test(arguments: [#"{"a":"x\ud800"}"#, #"{"a":["\ude00"]}"#, #"{"a":{"n":"\ud800"}}"#, #"{"a":{"\ud800":"v"}}"#])
+  func `half of a surrogate pair is told, or mended where that is asked for`(text: String) throws {
+    let slice = try JSONScanner.scan(Array(text.utf8))
+    for mends in [false, true] {
+      var problems = Problems()
+      let fields = JSONFields(slice, at: "", known: ["a"], mendsTexts: mends, problems: &problems)
+      switch slice["a"]?.kind {
+      case .array: _ = fields.strings("a", &problems)
+      case .object: _ = fields.stringMap("a", &problems)
+      default: _ = fields.string("a", &problems)
+      }
+      #expect(problems.all.count == (mends ? 0 : 1))
+      #expect(problems.all.allSatisfy { $0.detail.contains("half of a surrogate pair") && $0.pointer.hasPrefix("/a") })
+    }
+  }
+
+  @Test func `no more is read of an object or an array than anybody could want`() throws {
+    let many = (0..<20_000).map { #""x\#($0)":"v""# }.joined(separator: ",")
+    var reading = try Reading(
+      #"{"a":{\#(many)},"b":[\#(Array(repeating: #""v""#, count: 20_000).joined(separator: ","))]}"#)
+    #expect(reading.fields.stringMap("a", &reading.problems)?.count == JSONFields.most.names)
+    #expect(reading.fields.strings("b", &reading.problems)?.count == JSONFields.most.entries)
+    #expect(reading.told == ["/a has more than 256 names", "/b has more than 10000 entries"])
+    let whole = try Reading("{\(many)}", known: ["a"])
+    #expect(whole.problems.all.count == Problems.most + 1)
+    #expect(whole.told.last == " has more problems than the 100 that are told")
+  }
+
+  @Test func `of a list whose end is wanted at least that is read`() throws {
+    let many = (0..<5000).map { #""\#($0)""# }.joined(separator: ",")
+    var reading = try Reading(#"{"a":[\#(many)]}"#)
+    let last = try #require(reading.fields.strings("a", last: 1000, &reading.problems))
+    #expect((1000...2000).contains(last.count) && last.last == "4999" && reading.told == [])
+    #expect(last.suffix(1000).first == "4000")
+  }
+
   @Test func `hostile names are escaped in pointers`() throws {
     let reading = try Reading(#"{"a/b~c":1}"#, at: "/p", known: ["zzzzzzzzzz"])
     #expect(reading.told == ["/p/a~1b~0c is not a known field"])

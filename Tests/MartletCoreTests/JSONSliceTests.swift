@@ -235,3 +235,38 @@ private indirect enum Tree: Equatable {
     #expect(try scan("-0").double?.sign == .minus)
   }
 }
+
+@Suite struct LoneSurrogateTests {
+  @Test(arguments: [
+    #""\ud800""#, #""\uDBFFx""#, #""\ude00""#, #""\ud83d\ud83d\ude00""#, #""\ud83d\\ude00""#, #"["a","\ud800"]"#,
+    #"{"\udfff":1}"#, #""\ud83d""#, #""\ud83d\n\ude00""#,
+  ])
+  func `half of a surrogate pair is found`(json: String) throws {
+    #expect(try JSONScanner.scan(Array(json.utf8)).hasLoneSurrogate)
+  }
+
+  @Test(arguments: [
+    #""\ud83d\ude00""#, #""\ud83d\ude00\ud83d\ude00""#, "\"😀\"", #""\\ud800""#, #""\\\\ude00 \u0041""#, "{}", "1",
+    #""""#,
+  ])
+  func `whole characters are let be`(json: String) throws {
+    #expect(try !JSONScanner.scan(Array(json.utf8)).hasLoneSurrogate)
+  }
+
+  @Test func `the first elements and members are had without the others`() throws {
+    let array = try JSONScanner.scan(Array("[1,2,3]".utf8))
+    #expect(array.elements(atMost: 2)?.compactMap(\.int) == [1, 2])
+    #expect(array.elements(atMost: 9)?.count == 3)
+    #expect(array.members(atMost: 1) == nil)
+    let object = try JSONScanner.scan(Array(#"{"a":1,"b":2}"#.utf8))
+    #expect(object.members(atMost: 1)?.map(\.name) == ["a"])
+    #expect(object.members(atMost: 3)?.map(\.name) == ["a", "b"])
+    #expect(object.elements(atMost: 1) == nil)
+    var seen: [Int] = []
+    array.forEachElement { index, element in
+      seen.append(element.int ?? 0)
+      return index < 1
+    }
+    #expect(seen == [1, 2])
+  }
+}

@@ -287,7 +287,15 @@ private let badTexts = ["a\0b", "\n", "a\tb", "a\r\nb", "\u{1B}[2J", "\u{7F}", "
     #expect(faults(task { $0.metadata = [text: "v"] }) == ["/metadata/\(text)"])
   }
 
-  @Test(arguments: ["two words", "ünï😀", "\u{202E}rtl", "a/b~c", "'; --", "{\"a\":1}"])
+  @Test(arguments: ["\u{202E}gnp.exe", "a\u{202A}", "\u{2066}b\u{2069}", "\u{2067}"])
+  func `characters that turn the direction of text are refused in tags and metadata`(text: String) {
+    #expect(faults(task { $0.tags = ["fine", text] }) == ["/tags/1"])
+    #expect(faults(task { $0.metadata = ["k": text] }) == ["/metadata/k"])
+    #expect(faults(task { $0.metadata = [text: "v"] }) == ["/metadata/\(text)"])
+    #expect(faults(task { $0.concurrencyKey = text }) == ["/concurrencyKey"])
+  }
+
+  @Test(arguments: ["two words", "ünï😀", "שלום", "a/b~c", "'; --", "{\"a\":1}"])
   func `any other text is taken as tag and in metadata`(text: String) {
     #expect(faults(task { ($0.tags, $0.metadata) = ([text], [text: text]) }) == [])
   }

@@ -134,7 +134,7 @@ import Testing
       let id = try await bench.submit(node) { $0.leaseSeconds = 300 }
       try await bench.wait(for: id) { $0.status == .running }
       let start = bench.clock.now
-      _ = try await node.engine.service.cancel(id, actor: Actor.api)
+      _ = try await node.engine.service.cancel(id)
       let task = try await bench.wait(for: id)
       #expect(task.status == .cancelled)
       #expect(task.reason == .requested)
@@ -149,7 +149,7 @@ import Testing
     }) { bench, node in
       let id = try await bench.submit(node)
       try await bench.wait(for: id) { $0.status == .running }
-      _ = try await node.engine.service.cancel(id, actor: Actor.api)
+      _ = try await node.engine.service.cancel(id)
       #expect(try await bench.wait(for: id).status == .success)
     }
   }

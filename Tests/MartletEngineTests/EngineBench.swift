@@ -66,7 +66,7 @@ final class EngineBench: Sendable {
     _ body: @escaping @Sendable (SimulatedNode) async throws -> Value
   ) async throws -> Value {
     let node = try SimulatedNode(
-      process: process, scheduler: scheduler, store: store ?? self.store, random: RandomSource(seed: 1),
+      process: process, scheduler: scheduler, store: store ?? self.store, random: RandomSource(seed: UInt64(process)),
       counters: counters, handlers: { [TestHandler(body: handler, clock: $0.clock), TypedHandler()] },
       options: options)
     return try await withThrowingTaskGroup(of: Void.self) { group in

@@ -82,7 +82,7 @@ import Testing
       let id = try await bench.submit(api) { $0.leaseSeconds = 300 }
       try await bench.wait(for: id) { $0.status == .running }
       let start = bench.clock.now
-      _ = try await api.engine.service.cancel(id, actor: Actor.api)
+      _ = try await api.engine.service.cancel(id)
       #expect(try await bench.wait(for: id).status == .cancelled)
       #expect(bench.seconds(since: start) < 0.1)
     }
@@ -101,7 +101,7 @@ import Testing
       wire.send(.cancelled(id), from: 1)  // nobody has asked for it: it only makes the node renew
       try await bench.clock.sleep(for: .milliseconds(6))
       let start = bench.clock.now
-      _ = try await api.engine.service.cancel(id, actor: Actor.api)
+      _ = try await api.engine.service.cancel(id)
       #expect(try await bench.wait(for: id).status == .cancelled)
       #expect(bench.seconds(since: start) < 0.1)
     }

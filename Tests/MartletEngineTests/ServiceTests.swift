@@ -70,7 +70,7 @@ import Testing
         $0.tags = ["x"]
       }
       try await bench.wait(for: id)
-      let copy = try await node.engine.service.replay(id, actor: Actor.api)
+      let copy = try await node.engine.service.replay(id)
       #expect(copy.id != id)
       #expect(copy.replayOf == id)
       #expect(copy.status == .ready)
@@ -84,7 +84,7 @@ import Testing
     try EngineBench.run { bench, node in
       let id = try await bench.submit(node) { $0.delaySeconds = 60 }
       await #expect(throws: ServiceError.invalidState(.pending, action: "replayed")) {
-        try await node.engine.service.replay(id, actor: Actor.api)
+        try await node.engine.service.replay(id)
       }
     }
   }

@@ -21,6 +21,7 @@ struct HTTPHarness: Sendable {
   let store: any TaskStore
   let time: ManualTime
   let tasks: TaskService
+  let schedules: ScheduleService
   let registry: PrometheusRegistry
   /// Begins the graceful shutdown.
   let shutDown: @Sendable () async -> Void
@@ -29,6 +30,7 @@ struct HTTPHarness: Sendable {
   static func run(
     configure: (inout HTTPConfiguration) -> Void = { _ in }, handlers: [any TaskHandler] = [],
     wrap: (any TaskStore) -> any TaskStore = { $0 }, renderMetrics: (@Sendable () async throws -> String)? = nil,
+    apiKeys: (any APIKeyBook)? = nil, clock: any EngineClock = SystemClock(),
     _ body: (HTTPHarness) async throws -> Void
   ) async throws {
     var configuration = HTTPConfiguration(port: 0, version: "1.2.3-test", lingerTime: .milliseconds(100))
@@ -39,8 +41,10 @@ struct HTTPHarness: Sendable {
     let engine = try engine(over: store, handlers: handlers, registry: registry)
     let listening = AsyncStream<(String, Int)>.makeStream()
     let server = HTTPServer(
-      configuration: configuration, tasks: engine.service, metrics: renderMetrics ?? { registry.render() },
-      logger: quietLogger, metricsFactory: registry,
+      configuration: configuration, tasks: engine.service, leases: engine.leases, schedules: engine.schedules,
+      apiKeys: apiKeys ?? store,
+      metrics: renderMetrics ?? { registry.render() }, logger: quietLogger, metricsFactory: registry, clock: clock,
+      wallClock: time.clock,
       onListening: { host, port in
         listening.continuation.yield((host, port))
         listening.continuation.finish()
@@ -59,7 +63,8 @@ struct HTTPHarness: Sendable {
         return
       }
       let harness = HTTPHarness(
-        host: place.0, port: place.1, store: store, time: time, tasks: engine.service, registry: registry,
+        host: place.0, port: place.1, store: store, time: time, tasks: engine.service,
+        schedules: engine.schedules, registry: registry,
         shutDown: { await group.triggerGracefulShutdown() })
       let outcome: Result<Void, any Error>
       do {
@@ -109,6 +114,10 @@ struct LookUps: Sendable {
 // MARK: Requests
 
 extension HTTPHarness {
+  /// Never shut down: it lives as long as the test program. It goes nowhere else than where it is sent.
+  private static let client = HTTPClient(
+    eventLoopGroupProvider: .singleton, configuration: HTTPClient.Configuration(redirectConfiguration: .disallow))
+
   func send(
     _ method: String, _ target: String, headers: [(String, String)] = [], body: [UInt8]? = nil
   ) async throws -> Reply {
@@ -116,12 +125,15 @@ extension HTTPHarness {
     request.method = HTTPMethod(rawValue: method)
     for (name, value) in headers { request.headers.add(name: name, value: value) }
     if let body { request.body = .bytes(body) }
-    let response = try await HTTPClient.shared.execute(request, timeout: .seconds(30))
+    let response = try await Self.client.execute(request, timeout: .seconds(30))
     let bytes = try await response.body.collect(upTo: 64 * 1024 * 1024)
-    return Reply(
+    let reply = Reply(
       status: Int(response.status.code),
       headers: response.headers.reduce(into: [:]) { $0[$1.name.lowercased(), default: []].append($1.value) },
       bytes: Array(bytes.readableBytesView))
+    let faults = try Contract.served.get().faults(.init(method: method, target: target, body: body, reply: reply))
+    #expect(faults == [], "\(method) \(target) \(reply.status) against docs/api/openapi.yaml")
+    return reply
   }
 
   func get(_ target: String, headers: [(String, String)] = []) async throws -> Reply {
@@ -136,6 +148,10 @@ extension HTTPHarness {
 
   func patch(_ target: String, _ json: String) async throws -> Reply {
     try await send("PATCH", target, headers: [("Content-Type", "application/json")], body: Array(json.utf8))
+  }
+
+  func put(_ target: String, _ json: String) async throws -> Reply {
+    try await send("PUT", target, headers: [("Content-Type", "application/json")], body: Array(json.utf8))
   }
 
   /// Without body and Content-Type.
@@ -194,6 +210,10 @@ struct Reply: Sendable {
       let value = try JSONSerialization.jsonObject(with: Data(bytes), options: [.fragmentsAllowed])
       return try #require(value as? [String: Any], "\(text)")
     }
+  }
+
+  func json() throws -> JSONSlice {
+    try JSONScanner.scan(bytes)
   }
 
   func string(_ name: String) throws -> String {

@@ -1,8 +1,9 @@
 // Limits before work: sizes and times, by clients that keep to the rules and by clients that do not.
 
 internal import MartletCore
-internal import MartletHTTP
 internal import Testing
+
+@testable internal import MartletHTTP
 
 @Suite struct LimitTests {
   private static let head = "POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -116,13 +117,13 @@ internal import Testing
   }
 
   @Test func `the deadline is of each request, not of the connection`() async throws {
-    try await HTTPHarness.run(configure: { $0.bodyDeadline = .seconds(1) }) { harness in
+    try await HTTPHarness.run(configure: { $0.bodyDeadline = .seconds(10) }) { harness in
       let body = #"{"type":"resize"}"#
       try await RawConnection.open(harness) { connection in
         // Heads and bodies apart, so that the timer runs; over longer than one deadline in all.
         for _ in 1...8 {
           try await connection.send(Self.head + "Content-Length: \(body.utf8.count)\r\n\r\n")
-          try await Task.sleep(for: .milliseconds(150))
+          try await Task.sleep(for: .milliseconds(1500))
           try await connection.send(body)
           #expect(try await connection.replies(1)[0].status == 201)
         }
@@ -140,16 +141,16 @@ internal import Testing
   }
 
   @Test func `a connection is kept for the idle timeout after an answer, and then closed`() async throws {
-    try await HTTPHarness.run(configure: { $0.idleTimeout = .seconds(1) }) { harness in
+    try await HTTPHarness.run(configure: { $0.idleTimeout = .seconds(6) }) { harness in
       let replies = try await harness.raw("GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n")
       #expect(replies.map(\.status) == [200])
     }
   }
 
   @Test func `a long poll outlives the idle timeout`() async throws {
-    try await HTTPHarness.run(configure: { $0.idleTimeout = .seconds(1) }) { harness in
+    try await HTTPHarness.run(configure: { $0.idleTimeout = .seconds(6) }) { harness in
       let id = try await harness.submitted()
-      let reply = try await harness.rawOne("GET /tasks/\(id)?waitSeconds=2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+      let reply = try await harness.rawOne("GET /tasks/\(id)?waitSeconds=9 HTTP/1.1\r\nHost: localhost\r\n\r\n")
       #expect(reply.status == 200)
     }
   }
@@ -265,6 +266,90 @@ internal import Testing
         try await RawConnection.open(harness) { try await $0.send(start) }
       }
       #expect(try await harness.get("/version").status == 200)
+    }
+  }
+
+  @Test func `many idle connections keep nobody out for longer than they may be idle`() async throws {
+    let configure: (inout HTTPConfiguration) -> Void = {
+      $0.mostConnections = 8
+      $0.idleTimeout = .seconds(1)
+    }
+    try await HTTPHarness.run(configure: configure) { harness in
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for _ in 0..<40 { group.addTask { _ = try await harness.raw("") } }
+        // Behind all of them in the backlog.
+        for _ in 0..<4 {
+          group.addTask {
+            let replies = try await harness.raw("GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            #expect(replies.map(\.status) == [200])
+          }
+        }
+        try await group.waitForAll()
+      }
+    }
+  }
+
+  @Test func `a thousand idle connections cost those who work nothing but their memory`() async throws {
+    try await HTTPHarness.run { harness in
+      let open = AsyncStream<Void>.makeStream()
+      let (waiting, done) = AsyncStream.makeStream(of: Void.self)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        // Fewer than the open files of a machine with the least limit.
+        let count = min(1000, ConnectionLimits.mostConnections - 32) / 2
+        var opened = open.stream.makeAsyncIterator()
+        for _ in 0..<count {
+          group.addTask {
+            // Also where it could not be opened, which ends the test and does not keep it waiting.
+            defer { open.continuation.yield() }
+            try await RawConnection.open(harness) { connection in
+              try await connection.send("GET /ver")
+              open.continuation.yield()
+              for await _ in waiting {}
+            }
+          }
+          // One after the other: what the system drops because too many knock at once, it only tries again seconds later.
+          await opened.next()
+        }
+        for _ in 0..<20 { #expect(try await harness.get("/version").status == 200) }
+        done.finish()
+        try await group.waitForAll()
+      }
+    }
+  }
+
+  @Test func `a header that trickles is closed when its time is over`() async throws {
+    try await HTTPHarness.run(configure: { $0.idleTimeout = .milliseconds(400) }) { harness in
+      let replies = try await RawConnection.open(harness) { connection in
+        try await connection.send("GET /version HTTP/1.1\r\nHost: localhost\r\n")
+        return try await withThrowingTaskGroup(of: [Reply]?.self) { group in
+          group.addTask { try await connection.rest() }
+          group.addTask {
+            // The trickle is the subject here: each line comes well within the time.
+            while !Task.isCancelled {
+              try? await connection.send("X: y\r\n")
+              try? await Task.sleep(for: .milliseconds(30))
+            }
+            return nil
+          }
+          let replies = try await group.next() ?? nil
+          group.cancelAll()
+          return replies ?? []
+        }
+      }
+      #expect(replies.allSatisfy { $0.status == 400 || $0.status == 408 })
+    }
+  }
+
+  @Test func `a hundred megabytes are refused without being kept`() async throws {
+    try await HTTPHarness.run(configure: { $0.lingerTime = .seconds(30) }) { harness in
+      let head = Self.head + "Transfer-Encoding: chunked\r\n\r\n"
+      let chunk = "100000\r\n" + String(repeating: " ", count: 1 << 20) + "\r\n"
+      let replies = try await RawConnection.open(harness) { connection in
+        try await connection.send(head)
+        for _ in 0..<100 { try await connection.send(chunk) }
+        return try await connection.replies(1)
+      }
+      try replies[0].expectProblem(413, "body-too-large")
     }
   }
 }

@@ -11,17 +11,14 @@ internal import Testing
 @Suite struct OperationsTests {
   private static let statuses: Set = ["PENDING", "READY", "RUNNING", "RETRY", "SUCCESS", "DEAD", "CANCELLED"]
 
-  @Test func `health, version and the root answer`() async throws {
+  @Test func `health and version answer`() async throws {
     try await HTTPHarness.run { harness in
       #expect(try await harness.get("/health/live").text == #"{"status":"ok"}"#)
-      let ready = try await harness.get("/health/ready")
+      let ready = try await Self.settled(harness)
       #expect(ready.status == 200)
       #expect(try ready.string("status") == "ready")
       #expect(ready.text.contains(#"{"name":"store","status":"ok","detail":null}"#))
       #expect(try await harness.get("/version").string("version") == "1.2.3-test")
-      let root = try await harness.get("/")
-      #expect(root.status == 200)
-      #expect(try root.string("name") == "martlet")
     }
   }
 
@@ -144,6 +141,41 @@ internal import Testing
     }
   }
 
+  @Test func `what is wrong with the store is told to the log and not to strangers, where there is authentication`()
+    async throws
+  {
+    let words = "failed on purpose"
+    try await HTTPHarness.run(wrap: { FaultyStore($0) { _, _ in .before } }) { harness in
+      let ready = try await Self.settled(harness)
+      #expect(ready.text.contains(words), "without it only this machine asks")
+    }
+    let auth = AuthConfiguration(jwt: .init(secret: Mint.secret))
+    try await HTTPHarness.run(
+      configure: { $0.auth = auth }, wrap: { FaultyStore($0) { call, _ in call == .check ? .before : nil } }
+    ) { harness in
+      let boss = [("Authorization", "Bearer \(try Mint.hs256.token(Mint.claims(roles: #""admin""#)))")]
+      for headers in [[], boss] {
+        let ready = try await Self.settled(harness, headers: headers)
+        #expect(ready.status == 503)
+        #expect(!ready.text.contains(words))
+        #expect(
+          ready.text.contains(
+            #"{"name":"store","status":"failing","detail":"cannot be reached or cannot write now; the log says why"}"#))
+      }
+    }
+    let log = LogProbe()
+    TroubleLog(logger: log.logger, clock: HandClock()).notReady("no route to db.internal")
+    #expect(log.lines == ["error: not ready: no route to db.internal"])
+  }
+
+  /// What the store itself has said, however slow this machine is.
+  private static func settled(_ harness: HTTPHarness, headers: [(String, String)] = []) async throws -> Reply {
+    while true {
+      let ready = try await harness.get("/health/ready", headers: headers)
+      if !ready.text.contains("no answer within") { return ready }
+    }
+  }
+
   @Test func `bad input is told as such even while the store cannot be reached`() async throws {
     try await HTTPHarness.run(wrap: { FaultyStore($0) { _, _ in .before } }) { harness in
       try await harness.post("/tasks", "{").expectProblem(400, "malformed-json")
@@ -186,6 +218,18 @@ internal import Testing
       #expect(try reply.object["retryable"] as? Bool == true)
       #expect(
         try await attempt().status == (change == "retry" ? 409 : 200), "it was made: a second retry comes too late")
+    }
+  }
+
+  @Test func `what would be done twice is not to be repeated where its outcome is unknown`() async throws {
+    let fault: @Sendable (StoreOperation, Int) -> Fault? = { operation, _ in operation == .begin ? .after : nil }
+    try await HTTPHarness.run(wrap: { FaultyStore($0, fault: fault) }) { harness in
+      _ = try await harness.submitted(#"{"type":"resize"}"#)
+      let reply = try await harness.post("/tasks/cancel", #"{"filter":{"type":"resize"},"limit":5}"#)
+      try reply.expectProblem(503, "store-unavailable")
+      #expect(try reply.string("outcome") == "unknown")
+      #expect(try reply.object["retryable"] as? Bool == false)
+      #expect(try reply.object["taskId"] == nil)
     }
   }
 

@@ -9,24 +9,32 @@ internal import Testing
 final class RawConnection: Sendable {
   private let incoming: AsyncThrowingStream<[UInt8], any Error>
   private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+  let channel: any Channel
   /// Received and not yet looked at.
   private let bytes = Mutex<[UInt8]>([])
 
   private init(
-    incoming: AsyncThrowingStream<[UInt8], any Error>, outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+    incoming: AsyncThrowingStream<[UInt8], any Error>, outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>,
+    channel: any Channel
   ) {
+    self.channel = channel
     self.incoming = incoming
     self.outbound = outbound
   }
 
+  /// - Parameter prepare: puts handlers in before any byte has gone.
   static func open<Value: Sendable>(
-    _ harness: HTTPHarness, _ body: @Sendable (RawConnection) async throws -> Value
+    _ harness: HTTPHarness,
+    prepare: @escaping @Sendable (ChannelPipeline.SynchronousOperations) throws -> Void = { _ in },
+    _ body: @Sendable (RawConnection) async throws -> Value
   ) async throws -> Value {
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .channelOption(.allowRemoteHalfClosure, value: true)
+      .connectTimeout(.seconds(120))  // a busy machine is no subject of these tests
       .connect(host: harness.host, port: harness.port) { channel in
         channel.eventLoop.makeCompletedFuture {
-          try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
+          try prepare(channel.pipeline.syncOperations)
+          return try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
             wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
         }
       }
@@ -42,7 +50,7 @@ final class RawConnection: Sendable {
           }
         }
         defer { group.cancelAll() }
-        return try await body(RawConnection(incoming: incoming, outbound: outbound))
+        return try await body(RawConnection(incoming: incoming, outbound: outbound, channel: channel.channel))
       }
     }
   }
@@ -72,6 +80,16 @@ final class RawConnection: Sendable {
     let left = bytes.withLock(\.self)
     #expect(left.isEmpty, "after the last answer comes \(String(decoding: left, as: UTF8.self))")
     return replies
+  }
+
+  /// Every byte until the server closes, whatever it is.
+  func everything() async throws -> [UInt8] {
+    do {
+      for try await chunk in incoming { bytes.withLock { $0 += chunk } }
+    } catch let error as IOError where error.errnoCode == ECONNRESET {
+      // As above.
+    }
+    return bytes.withLock(\.self)
   }
 
   /// So many answers; the connection may stay open.

@@ -6,6 +6,41 @@ internal import MartletTestKit
 internal import Testing
 
 @Suite struct ReadTests {
+  @Test func `attempts and events are read page by page, each with cursors of its own`() async throws {
+    try await HTTPHarness.run { harness in
+      let id = try await harness.submitted()
+      for _ in 1...3 {
+        try await harness.attempt(id, .released)
+      }
+      func pages(_ what: String, _ key: String) async throws -> (numbers: [[Int]], cursor: String) {
+        var pages: [[Int]] = []
+        var (cursor, last) = ("", "")
+        repeat {
+          let reply = try await harness.get("/tasks/\(id)/\(what)?limit=2\(cursor)")
+          pages.append(try reply.data.compactMap { $0[key] as? Int })
+          cursor = try reply.isNull("nextCursor") ? "" : "&cursor=\(try reply.string("nextCursor"))"
+          if !cursor.isEmpty { last = cursor }
+        } while !cursor.isEmpty
+        return (pages, last)
+      }
+      let attempts = try await pages("attempts", "number")
+      #expect(attempts.numbers == [[1, 2], [3]])
+      let events = try await pages("events", "sequence")
+      #expect(events.numbers.allSatisfy { (1...2).contains($0.count) })
+      #expect(try await harness.get("/tasks/\(id)/events").data.count == events.numbers.joined().count)
+      #expect(Array(events.numbers.joined()) == Array(1...events.numbers.joined().count))
+      for query in ["limit=0", "limit=1001", "limit=x", "cursor=x", "cursor="] {
+        for what in ["attempts", "events"] {
+          let reply = try await harness.get("/tasks/\(id)/\(what)?\(query)")
+          try reply.expectProblem(422, "invalid")
+          #expect(try reply.pointers == ["/query/\(query.prefix { $0 != "=" })"])
+        }
+      }
+      try await harness.get("/tasks/\(id)/events?limit=2\(attempts.cursor)").expectProblem(422, "invalid")
+      try await harness.get("/tasks/\(id)/attempts?limit=2\(events.cursor)").expectProblem(422, "invalid")
+    }
+  }
+
   @Test(arguments: [
     "/tasks/01890000-0000-7000-8000-000000000000", "/tasks/nonsense", "/tasks/01890000", "/tasks/%20", "/tasks/a%2Fb",
     "/tasks/01890000-0000-7000-8000-000000000000/attempts", "/tasks/nonsense/attempts", "/tasks/nonsense/events",

@@ -43,6 +43,20 @@ internal import Testing
     #expect("\(failure)" == line)
   }
 
+  @Test func `nobody waits for a task on behalf of a client that has gone`() async throws {
+    let lookUps = LookUps()
+    try await HTTPHarness.run(wrap: lookUps.watch) { harness in
+      let id = try await harness.submitted()
+      let start = ContinuousClock.now
+      try await RawConnection.open(harness) { connection in
+        try await connection.send("GET /tasks/\(id)?waitSeconds=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await lookUps.first()
+      }
+      while !harness.registry.render().contains(#"route="/tasks/{id}""#) { await Task.yield() }
+      #expect(ContinuousClock.now - start < .seconds(30), "the poll was waited out")
+    }
+  }
+
   @Test func `a graceful shutdown answers long polls at once and takes no new connection`() async throws {
     let lookUps = LookUps()
     try await HTTPHarness.run(wrap: lookUps.watch) { harness in

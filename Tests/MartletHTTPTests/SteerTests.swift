@@ -44,6 +44,24 @@ internal import Testing
     }
   }
 
+  @Test func `a replay belongs to the trace of its caller, or else to that of the old task`() async throws {
+    func trace(_ digit: Character) -> String {
+      "00-\(String(repeating: digit, count: 32))-\(String(repeating: digit, count: 16))-01"
+    }
+    try await HTTPHarness.run { harness in
+      let reply = try await harness.post("/tasks", #"{"type":"resize"}"#, headers: [("traceparent", trace("a"))])
+      let id = try reply.string("id")
+      try await harness.attempt(id, .success)
+      for (headers, expected) in [
+        ([("traceparent", trace("b"))], trace("b")), ([], trace("a")), ([("traceparent", "nonsense")], trace("a")),
+      ] {
+        let copy = try await harness.send("POST", "/tasks/\(id)/replay", headers: headers)
+        let copyID = try harness.taskID(try copy.string("id"))
+        #expect(try await harness.store.tasks([copyID])[0]?.traceparent == expected)
+      }
+    }
+  }
+
   @Test func `replay makes a new task and answers 201 with its Location`() async throws {
     try await HTTPHarness.run { harness in
       let id = try await harness.submitted(#"{"type":"resize","payload":[ 1 ],"tags":["a"]}"#)

@@ -1,42 +1,19 @@
 // Other programs that the tests need beside a database.
 
+internal import ChildProcess
 internal import Foundation
 internal import PostgresServer
 
 /// Runs a program to its end.
 func runProgram(_ path: String, _ arguments: [String]) async throws {
-  let process = Process()
-  process.executableURL = URL(fileURLWithPath: path)
-  process.arguments = arguments
-  process.standardInput = FileHandle.nullDevice
-  process.standardOutput = FileHandle.nullDevice
-  process.standardError = FileHandle.nullDevice
-  try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
-    process.terminationHandler = { process in
-      if process.terminationStatus == 0 {
-        done.resume()
-      } else {
-        done.resume(throwing: ProgramFailed(path: path, status: process.terminationStatus))
-      }
-    }
-    do {
-      try process.run()
-    } catch {
-      done.resume(throwing: error)
-    }
-  }
-}
-
-struct ProgramFailed: Error {
-  let path: String
-  var status: Int32 = -1
+  let status = try await Child([path] + arguments).ended()
+  guard status == 0 else { throw ChildFailed(description: "\(path) ended with \(status)") }
 }
 
 /// A PgBouncer in transaction mode before a server.
 final class PgBouncer {
   let port: Int
   private let folder: URL
-  private let process = Process()
   private let lifeline = Pipe()
 
   /// Ends what it was given once its input does, which is also when the test program is killed. It has the test program's
@@ -72,11 +49,9 @@ final class PgBouncer {
     if geteuid() == 0 {  // it refuses to run as root
       command = ["/usr/bin/setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] + command
     }
-    process.executableURL = URL(fileURLWithPath: "/bin/sh")
-    process.arguments = ["-c", Self.keeper, "sh", folder.path] + command
-    process.standardInput = lifeline
     _ = fcntl(lifeline.fileHandleForWriting.fileDescriptor, F_SETFD, FD_CLOEXEC)
-    try process.run()
+    _ = try Child(
+      ["/bin/sh", "-c", Self.keeper, "sh", folder.path] + command, input: lifeline.fileHandleForReading.fileDescriptor)
   }
 
   func url(_ database: String, parameters: String = "") -> String {

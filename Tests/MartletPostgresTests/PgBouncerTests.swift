@@ -1,6 +1,7 @@
 // Behind PgBouncer in transaction mode each transaction may run on another session: nothing may be left in one, and nothing may
 // be missing from one.
 
+internal import ChildProcess
 internal import MartletCore
 internal import PostgresServer
 internal import Testing
@@ -24,7 +25,7 @@ struct PgBouncerTests {
     let place = Place(server: server, bouncer: bouncer, database: database)
     let end = ContinuousClock.now + .seconds(60)
     while try await psql(place, "SELECT 1").status != 0 {
-      guard .now < end else { throw ProgramFailed(path: "pgbouncer") }
+      guard .now < end else { throw ChildFailed(description: "pgbouncer does not answer") }
     }
     try await body(place)
   }

@@ -5,19 +5,24 @@ package import MartletCore
 internal import Synchronization
 
 package enum StoreOperation: String, CaseIterable, Sendable {
-  case now, submit, claim, renew, finish, promote, rescue, prune, steer, tasks, list, attempts, events, counts
-  case oldestReady, register, unregister, workers, check
+  case now, submit, claim, renew, finish, promote, rescue, settle, prune, steer, tasks, list, graph, attempts, events
+  case counts, oldestReady, register, unregister, workers, check, audit, pruneAudit, apiKeys
+  case queueSettings, changeQueue, typeSettings, putType, admit
+  case begin, dueBulk, carryOn, endBulk, bulkJob, bulkJobs, count, pruneBulk, facts
+  case putSchedule, deleteSchedule, schedule, schedules, dueSchedules, advanceSchedules
 }
 
 package enum Fault: Sendable, Hashable {
   /// `.unavailable`; the store behind is not called.
   case before
+  /// `.unusable`; the store behind is not called.
+  case forGood
   /// `.unknownOutcome`; the store behind has done it.
   case after
 }
 
 package final class FaultyStore: TaskStore {
-  private let inner: any TaskStore
+  let inner: any TaskStore
   private let fault: @Sendable (StoreOperation, Int) -> Fault?
   private let pause: @Sendable (StoreOperation) async -> Void
   private let counters = Mutex<[StoreOperation: Int]>([:])
@@ -45,7 +50,7 @@ package final class FaultyStore: TaskStore {
     inFlight.withLock { $0[operation]?.most ?? 0 }
   }
 
-  private func call<Answer: Sendable>(
+  func call<Answer: Sendable>(
     _ operation: StoreOperation, _ body: () async throws(StoreError) -> Answer
   ) async throws(StoreError) -> Answer {
     let number = counters.withLock { counters in
@@ -60,6 +65,7 @@ package final class FaultyStore: TaskStore {
     await pause(operation)
     let fault = fault(operation, number)
     if fault == .before { throw .unavailable("\(operation.rawValue) \(number) failed on purpose") }
+    if fault == .forGood { throw .unusable("\(operation.rawValue) \(number) fails for good on purpose") }
     let answer = try await body()
     if fault == .after { throw .unknownOutcome("the answer of \(operation.rawValue) \(number) was lost on purpose") }
     return answer
@@ -95,6 +101,10 @@ package final class FaultyStore: TaskStore {
     }
   }
 
+  package func settle(limit: Int) async throws(StoreError) -> Settlement {
+    try await call(.settle) { () async throws(StoreError) in try await inner.settle(limit: limit) }
+  }
+
   package func prune(_ policy: RetentionPolicy, limit: Int) async throws(StoreError) -> Int {
     try await call(.prune) { () async throws(StoreError) in try await inner.prune(policy, limit: limit) }
   }
@@ -111,12 +121,8 @@ package final class FaultyStore: TaskStore {
     try await call(.list) { () async throws(StoreError) in try await inner.list(query) }
   }
 
-  package func attempts(of id: TaskID) async throws(StoreError) -> [AttemptRecord]? {
-    try await call(.attempts) { () async throws(StoreError) in try await inner.attempts(of: id) }
-  }
-
-  package func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]? {
-    try await call(.events) { () async throws(StoreError) in try await inner.events(of: id) }
+  package func graph(_ id: TaskID) async throws(StoreError) -> TaskGraph? {
+    try await call(.graph) { () async throws(StoreError) in try await inner.graph(id) }
   }
 
   package func counts() async throws(StoreError) -> [TaskCount] {
@@ -137,6 +143,32 @@ package final class FaultyStore: TaskStore {
 
   package func workers() async throws(StoreError) -> [WorkerRecord] {
     try await call(.workers) { () async throws(StoreError) in try await inner.workers() }
+  }
+
+  package func queueSettings() async throws(StoreError) -> [String: QueueSettings] {
+    try await call(.queueSettings) { () async throws(StoreError) in try await inner.queueSettings() }
+  }
+
+  package func change(
+    queue: String, _ patch: QueuePatch, actor: String
+  ) async throws(StoreError) -> QueueSettings {
+    try await call(.changeQueue) { () async throws(StoreError) in
+      try await inner.change(queue: queue, patch, actor: actor)
+    }
+  }
+
+  package func typeSettings() async throws(StoreError) -> [String: TypeSettings] {
+    try await call(.typeSettings) { () async throws(StoreError) in try await inner.typeSettings() }
+  }
+
+  package func put(type: String, _ settings: TypeSettings, actor: String) async throws(StoreError) {
+    try await call(.putType) { () async throws(StoreError) in
+      try await inner.put(type: type, settings, actor: actor)
+    }
+  }
+
+  package func admit(limit: Int) async throws(StoreError) -> Admission {
+    try await call(.admit) { () async throws(StoreError) in try await inner.admit(limit: limit) }
   }
 
   package var preferredConcurrency: Int { inner.preferredConcurrency }

@@ -39,7 +39,9 @@ package enum HistoryRules {
       case .received: next = []
       case .updated: next = possible.contains(.ready) ? possible.union([.pending]) : possible
       case .failed, .released: next = possible.intersection([.running])
-      case .retried: next = possible.intersection([.dead, .cancelled, .retry])
+      case .retried:
+        next = possible.intersection([.dead, .cancelled, .retry])
+          .union(reached(.pending, from: possible.intersection([.dead, .cancelled])))
       case .ready: next = reached(.ready, from: possible)
       case .started: next = reached(.running, from: possible)
       case .succeeded: next = reached(.success, from: possible)

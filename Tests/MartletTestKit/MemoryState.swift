@@ -5,24 +5,29 @@ internal import MartletCore
 struct MemoryState {
   var tasks: [TaskID: MemoryTask] = [:]
   var workers: [String: WorkerRecord] = [:]
-
-  // MARK: Submission
-
-  mutating func submit(_ submission: Submission, now: Timestamp) -> SubmissionVerdict {
-    for task in submission.tasks where tasks[task.id] == nil {
-      tasks[task.id] = MemoryTask(task, now: now)
-    }
-    // A repetition is answered with the time of the first acceptance: that is what was written.
-    return .accepted(at: submission.tasks.first.flatMap { tasks[$0.id]?.record.createdAt } ?? now)
-  }
+  var keys: [String: MemoryKey] = [:]
+  var queues: [String: QueueSettings] = [:]
+  var buckets: [String: RateBucket] = [:]
+  var types: [String: TypeSettings] = [:]
+  /// What is to be told of the transaction under way.
+  var hints: [StoreHint] = []
+  /// When a type last had to give way in the line for a key.
+  var gaveWay: [MemoryLine: [String: Timestamp]] = [:]
+  var apiKeys = MemoryAPIKeys()
+  var schedules: [String: ScheduleRecord] = [:]
+  /// What was made for which tick of a schedule.
+  var ticks: [String: [Timestamp: TaskID]] = [:]
+  var audit: [(number: Int64, entry: AuditEntry)] = []
+  var bulks: [TaskID: MemoryBulk] = [:]
 
   // MARK: Work
 
   mutating func claim(_ request: ClaimRequest, now: Timestamp) -> [ClaimedTask] {
     var claimed: [ClaimedTask] = []
+    var allowances = Allowances(self, now: now)
     let candidates = tasks.values
-      .filter { $0.record.status == .ready }
-      .filter { request.takes($0.lane) }
+      .filter(\.isClaimable)
+      .filter { request.takes($0.lane) && !isPaused($0.lane) }
       .sorted {
         if $0.record.priority != $1.record.priority { return $0.record.priority > $1.record.priority }
         return Self.isEarlier($0, $1)
@@ -32,12 +37,17 @@ struct MemoryState {
       let id = candidate.record.id
       if candidate.isExpired(now: now) {
         tasks[id]?.expire(now: now)
+        settle(after: id, now: now)
       } else if candidate.hasLostWorker && claimed.count >= request.limit - request.ahead {
         continue  // it waits for a free slot, so that it can take nothing with it
+      } else if !allowances.has(candidate.record.queue) {
+        if let rest = allowances.nextIn(candidate.record.queue) { hints.append(.later([candidate.lane], rest)) }
       } else if let task = start(id, for: request, now: now) {
         claimed.append(task)
+        allowances.use(candidate.record.queue)
       }
     }
+    buckets = allowances.buckets
     return claimed
   }
 
@@ -60,6 +70,7 @@ struct MemoryState {
     let expiresAt = task.leaseEnd(now: now)
     tasks[id]?.lease?.expiresAt = expiresAt
     if let progress = renewal.progress { tasks[id]?.record.progress = progress }
+    tasks[id]?.add(renewal.logs)
     let expiresIn = max(.zero, expiresAt - now)
     return task.record.cancelRequested
       ? .cancelRequested(expiresAt: expiresAt, expiresIn: expiresIn)
@@ -75,6 +86,7 @@ struct MemoryState {
         finish.outcome, logs: finish.logs, randomness: finish.randomness, by: task.record.worker ?? "",
         token: lease.token, now: now)
       tasks[lease.task] = task
+      settle(after: lease.task, now: now)
       return .applied(task.record.status)
     }
     let isRepetition = task.attempts.contains {
@@ -91,7 +103,9 @@ struct MemoryState {
       .filter { $0.isExpired(now: now) }
       .sorted { ($0.expiry ?? now, $0.record.id) < ($1.expiry ?? now, $1.record.id) }
       .prefix(limit)
+    // All of them have expired before any is told that another has.
     for task in expired { tasks[task.record.id]?.expire(now: now) }
+    for task in expired { settle(after: task.record.id, now: now) }
 
     let due = tasks.values
       .filter { Self.waitsForItsTime($0) && $0.record.availableAt <= now && !$0.isExpired(now: now) }
@@ -122,6 +136,7 @@ struct MemoryState {
       let outcome: Outcome = task.deadline.map { $0 <= now } == true ? .timedOut : .lost
       task.end(outcome, logs: [], randomness: randomness, by: Actor.rescuer, token: nil, now: now)
       tasks[task.record.id] = task
+      settle(after: task.record.id, now: now)
       return Rescue.Rescued(
         id: task.record.id, lane: task.lane, outcome: outcome.attemptOutcome, status: task.record.status)
     }
@@ -132,12 +147,12 @@ struct MemoryState {
     let old = tasks.values
       .filter { task in
         guard let finishedAt = task.record.finishedAt, let kept = policy.kept(task.record.status) else { return false }
-        return finishedAt + kept <= now
+        return finishedAt + kept <= now && !isNeeded(task.record.id, policy, now: now)
       }
       .map(\.record.id)
       .sorted()
       .prefix(limit)
-    for id in old { tasks[id] = nil }
+    for id in old { delete(id, now: now) }
     return old.count
   }
 
@@ -153,11 +168,13 @@ struct MemoryState {
       case .patch(let patch): Self.apply(patch, to: &task, by: command.actor, now: now)
       }
     guard isDone else { return .illegal(status) }
+    if task.record != tasks[command.task]?.record { write(command.note(), now: now) }
     tasks[command.task] = task
+    if task.record.status != status { settle(after: command.task, now: now) }
     return .done(task.record)
   }
 
-  private static func cancel(_ task: inout MemoryTask, by actor: String, now: Timestamp) -> Bool {
+  static func cancel(_ task: inout MemoryTask, by actor: String, now: Timestamp) -> Bool {
     switch SteeringDecision.cancel(task.record.status) {
     case .move(let status):
       task.move(to: status, reason: .requested, now: now)
@@ -172,15 +189,16 @@ struct MemoryState {
     return true
   }
 
-  private static func retry(_ task: inout MemoryTask, by actor: String, now: Timestamp) -> Bool {
-    guard case .move(let status) = SteeringDecision.retry(task.record.status) else { return false }
+  static func retry(_ task: inout MemoryTask, by actor: String, now: Timestamp) -> Bool {
+    let decision = SteeringDecision.retry(task.record.status, waitsForOthers: !task.unmet.isEmpty)
+    guard case .move(let status) = decision else { return false }
     task.move(to: status, now: now)
     task.record.maxAttempts = task.record.attempt + task.record.retries + 1
     task.record.expiresAt = nil
     task.record.cancelRequested = false
     task.record.availableAt = now
     task.tell(.retried, by: actor, now: now)
-    task.tell(.ready, by: actor, now: now)
+    if status == .ready { task.tell(.ready, by: actor, now: now) }
     return true
   }
 
@@ -188,7 +206,8 @@ struct MemoryState {
     _ patch: TaskPatch, to task: inout MemoryTask, by actor: String, now: Timestamp
   ) -> Bool {
     let availableAt = patch.available?.resolved(now: now)
-    let decision = SteeringDecision.patch(task.record.status, due: availableAt.map { $0 <= now })
+    let decision = SteeringDecision.patch(
+      task.record.status, due: availableAt.map { $0 <= now }, waitsForOthers: !task.unmet.isEmpty)
     if decision == .illegal { return false }
     if patch.fields.isEmpty { return true }
     task.record.priority = patch.priority ?? task.record.priority
@@ -239,7 +258,7 @@ struct MemoryState {
   }
 
   private static func waitsForItsTime(_ task: MemoryTask) -> Bool {
-    task.record.status == .pending || task.record.status == .retry
+    (task.record.status == .pending || task.record.status == .retry) && task.unmet.isEmpty
   }
 }
 

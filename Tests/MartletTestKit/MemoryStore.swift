@@ -12,6 +12,7 @@ package final class MemoryStore: TaskStore {
 
   package let preferredConcurrency: Int
   private let contents = Mutex(Contents())
+  private let hear = Mutex<(@Sendable (StoreHint) -> Void)?>(nil)
   private let clock: @Sendable () -> Timestamp
 
   package init(preferredConcurrency: Int = 1, clock: @escaping @Sendable () -> Timestamp) {
@@ -24,7 +25,7 @@ package final class MemoryStore: TaskStore {
   }
 
   package func submit(_ submissions: [Submission]) async throws(StoreError) -> [SubmissionVerdict] {
-    try transaction { state, now in submissions.map { state.submit($0, now: now) } }
+    try transaction { state, now in submissions.map { state.submitAndWriteDown($0, now: now) } }
   }
 
   package func claim(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
@@ -41,6 +42,10 @@ package final class MemoryStore: TaskStore {
 
   package func promote(limit: Int) async throws(StoreError) -> Promotion {
     try transaction { state, now in state.promote(limit: limit, now: now) }
+  }
+
+  package func settle(limit: Int) async throws(StoreError) -> Settlement {
+    try transaction { _, _ in Settlement(lanes: [], cancelled: 0, isPartial: false) }  // nothing is ever left over
   }
 
   package func rescue(limit: Int, randomness: Double) async throws(StoreError) -> Rescue {
@@ -63,12 +68,30 @@ package final class MemoryStore: TaskStore {
     try transaction { state, _ in state.list(query) }
   }
 
-  package func attempts(of id: TaskID) async throws(StoreError) -> [AttemptRecord]? {
-    try transaction { state, _ in state.tasks[id]?.attempts.map(\.record) }
+  package func attempts(
+    of id: TaskID, after number: Int, limit: Int
+  ) async throws(StoreError) -> HistoryPage<AttemptRecord>? {
+    let range = HistoryRange(after: number, limit: limit)
+    return try transaction { state, _ in
+      state.tasks[id].map { task in
+        range.page(task.attempts.map(\.record).filter { range.contains($0.number) }, latest: task.record.attempt)
+      }
+    }
   }
 
-  package func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]? {
-    try transaction { state, _ in state.tasks[id]?.events }
+  package func events(
+    of id: TaskID, after sequence: Int, limit: Int
+  ) async throws(StoreError) -> HistoryPage<TaskEvent>? {
+    let range = HistoryRange(after: sequence, limit: limit)
+    return try transaction { state, _ in
+      state.tasks[id].map { task in
+        range.page(task.events.filter { range.contains($0.sequence) }, latest: task.record.sequence)
+      }
+    }
+  }
+
+  package func graph(_ id: TaskID) async throws(StoreError) -> TaskGraph? {
+    try transaction { state, _ in state.graph(id) }
   }
 
   package func counts() async throws(StoreError) -> [TaskCount] {
@@ -81,6 +104,11 @@ package final class MemoryStore: TaskStore {
 
   package func register(_ worker: WorkerRecord) async throws(StoreError) {
     try transaction { state, now in
+      if let listed = state.workers[worker.id], listed.kind == .node, worker.kind == .remote,
+        now - listed.lastSeenAt < WorkerRecord.lifetime
+      {
+        return
+      }
       state.workers[worker.id] = worker
       state.workers[worker.id]?.lastSeenAt = now
     }
@@ -98,6 +126,34 @@ package final class MemoryStore: TaskStore {
     }
   }
 
+  package func queueSettings() async throws(StoreError) -> [String: QueueSettings] {
+    try transaction { state, _ in state.queues }
+  }
+
+  package func change(
+    queue: String, _ patch: QueuePatch, actor: String
+  ) async throws(StoreError) -> QueueSettings {
+    try transaction { state, now in
+      state.write(patch.note(queue: queue, actor: actor), now: now)
+      return state.change(queue: queue, patch, now: now)
+    }
+  }
+
+  package func typeSettings() async throws(StoreError) -> [String: TypeSettings] {
+    try transaction { state, _ in state.types }
+  }
+
+  package func put(type: String, _ settings: TypeSettings, actor: String) async throws(StoreError) {
+    try transaction { state, now in
+      state.write(settings.note(type: type, actor: actor), now: now)
+      state.put(type: type, settings)
+    }
+  }
+
+  package func admit(limit: Int) async throws(StoreError) -> Admission {
+    try transaction { state, now in state.admit(limit: limit, now: now) }
+  }
+
   package func check() async throws(StoreError) {
     try transaction { _, _ in }
   }
@@ -106,12 +162,20 @@ package final class MemoryStore: TaskStore {
     contents.withLock { $0.isClosed = true }
   }
 
-  private func transaction<Answer: Sendable>(
+  func transaction<Answer: Sendable>(
     _ body: (inout MemoryState, Timestamp) -> Answer
   ) throws(StoreError) -> Answer {
-    try contents.withLock { (contents) throws(StoreError) in
+    let (answer, hints) = try contents.withLock { (contents) throws(StoreError) in
       if contents.isClosed { throw .unavailable("the store is closed") }
-      return body(&contents.state, clock())
+      let answer = body(&contents.state, clock())
+      defer { contents.state.hints = [] }
+      return (answer, contents.state.hints + (contents.state.hasLine ? [.unadmitted] : []))
     }
+    if !hints.isEmpty, let hear = hear.withLock(\.self) { hints.forEach(hear) }
+    return answer
+  }
+
+  package func listen(_ hear: @escaping @Sendable (StoreHint) -> Void) {
+    self.hear.withLock { $0 = hear }
   }
 }

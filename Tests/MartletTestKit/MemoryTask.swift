@@ -22,16 +22,29 @@ struct MemoryTask {
   var lease: Lease?
   var attempts: [Attempt] = []
   var events: [TaskEvent] = []
+  /// Since when it has a slot of its concurrency key; nil for one without a key.
+  var admittedAt: Timestamp?
+  /// Dependencies that are still to be met.
+  var unmet: Set<TaskID>
+  /// Dependencies that are still stored.
+  var parents: Set<TaskID>
 
-  init(_ task: AcceptedTask, now: Timestamp) {
+  /// - Parameter unmet: those of its dependencies that are not met yet.
+  init(_ task: AcceptedTask, unmet: Set<TaskID>, now: Timestamp) {
     record = TaskRecord(task, acceptedAt: now)
+    if !unmet.isEmpty { record.status = .pending }
     readyAt = now
+    self.unmet = unmet
+    parents = Set(task.dependencies)
     record.sequence = 0
-    tell(.received, by: Actor.api, now: now)
+    tell(.received, by: task.submittedBy, now: now)
     if record.status == .ready { tell(.ready, by: Actor.api, now: now) }
   }
 
   var lane: Lane { Lane(queue: record.queue, type: record.type) }
+
+  /// False for one that waits for a slot of its key.
+  var isClaimable: Bool { record.status == .ready && (record.concurrencyKey == nil || admittedAt != nil) }
 
   var hasLostWorker: Bool { attempts.contains { $0.record.outcome == .lost } }
 
@@ -75,6 +88,7 @@ struct MemoryTask {
     record.reason = reason
     record.finishedAt = status.isFinal ? now : nil
     if status == .ready { readyAt = now }
+    if status != .running { admittedAt = nil }
     if status != .running { lease = nil }
   }
 
@@ -97,6 +111,12 @@ struct MemoryTask {
     tell(.started, by: worker, cause: "attempt \(record.attempt)", now: now)
   }
 
+  /// Log lines of the running attempt.
+  mutating func add(_ lines: [String]) {
+    let last = attempts.count - 1
+    attempts[last].record.logs = keptLogs(attempts[last].record.logs + lines)
+  }
+
   /// Ends the running attempt as `Transition.after` says. `token` is nil for the rescuer.
   mutating func end(
     _ outcome: Outcome, logs: [String], randomness: Double, by actor: String, token: Int64?, now: Timestamp
@@ -111,7 +131,7 @@ struct MemoryTask {
     attempts[last].record.finishedAt = now
     attempts[last].record.outcome = outcome.attemptOutcome
     attempts[last].record.error = outcome.error
-    attempts[last].record.logs = keptLogs(logs)
+    add(logs)
     attempts[last].reportedUnder = token
 
     move(to: transition.status, reason: transition.reason, now: now)

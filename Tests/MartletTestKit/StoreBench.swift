@@ -29,6 +29,10 @@ package struct StoreBench: Sendable {
     _ = try await store.submit([Submission(tasks)])
   }
 
+  package func verdicts(_ submissions: [Submission]) async throws -> [SubmissionVerdict] {
+    try await store.submit(submissions)
+  }
+
   package func claim(
     limit: Int = 1, ahead: Int = 0, worker: String = "worker-1", types: [String] = ["resize"],
     queues: [String] = ["default"], token: Int64 = 7
@@ -52,8 +56,11 @@ package struct StoreBench: Sendable {
     return claimed
   }
 
-  package func renew(_ lease: LeaseID, progress: Progress? = nil) async throws -> RenewalVerdict? {
-    try await store.renew([Renewal(lease: lease, progress: progress)]).first
+  @discardableResult
+  package func renew(
+    _ lease: LeaseID, progress: Progress? = nil, logs: [String] = []
+  ) async throws -> RenewalVerdict? {
+    try await store.renew([Renewal(lease: lease, progress: progress, logs: logs)]).first
   }
 
   @discardableResult
@@ -107,6 +114,28 @@ package struct StoreBench: Sendable {
       if let before = query.before, next >= before { throw BenchError.cursorStandsStill }
       query.before = next
     }
+  }
+
+  /// Lets everything happen that a store may put off for `admit`. How long until somebody has to give way.
+  @discardableResult
+  package func admitAll() async throws -> Duration? {
+    while true {
+      let admission = try await store.admit(limit: 100)
+      if !admission.isPartial { return admission.nextIn }
+    }
+  }
+
+  @discardableResult
+  package func set(_ queue: String = "default", _ change: (inout QueuePatch) -> Void) async throws -> QueueSettings {
+    var patch = QueuePatch()
+    change(&patch)
+    return try await store.change(queue: queue, patch, actor: "key-1")
+  }
+
+  package func set(type: String, _ change: (inout TypeSettings) -> Void) async throws {
+    var settings = TypeSettings()
+    change(&settings)
+    try await store.put(type: type, settings, actor: "key-1")
   }
 
   /// How many tasks there are of each status, over all lanes, by `counts`.

@@ -50,6 +50,20 @@ extension WorkerRecord {
   }
 }
 
+extension BulkOrder {
+  /// All that the action is about, as fast as it goes.
+  package static func stub(
+    _ number: Int = 1, _ action: BulkAction = .cancel, limit: Int? = nil, ratePerSecond: Double? = nil,
+    queues: [String]? = nil, _ filter: (inout TaskQuery) -> Void = { _ in }
+  ) -> BulkOrder {
+    var query = TaskQuery()
+    filter(&query)
+    return BulkOrder(
+      id: .stub(1_000_000 + number), action, BulkSelection(query, queues: queues?.compactMap { QueuePattern($0) }),
+      limit: limit, ratePerSecond: ratePerSecond, actor: "key:bulk")
+  }
+}
+
 extension TaskError {
   package static let stub = TaskError(type: "HTTP_503", message: "no room", stack: "main.swift:1")
 }

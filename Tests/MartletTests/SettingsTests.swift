@@ -98,6 +98,7 @@ struct SettingsSourceTests {
         retention:
           successSeconds: 60
           deadSeconds: never
+        idempotency: {retentionSeconds: 3600}
         network: {allowPrivateTargets: no}
         log: {level: debug, format: json}
         """)
@@ -111,6 +112,7 @@ struct SettingsSourceTests {
           maxRetries: 7, timeoutSeconds: 60, leaseSeconds: 5, maxPayloadBytes: 1000,
           backoff: RetryPolicy(strategy: .linear, baseSeconds: 0.5, factor: 3, maxSeconds: 10, jitter: 0)))
     #expect(settings.retention == .init(successSeconds: 60, deadSeconds: nil))
+    #expect(settings.idempotency.retentionSeconds == 3600)
     #expect(!settings.privateTargetsAreAllowed)
     #expect(settings.log == .init(level: .debug, format: .json))
     #expect(loaded.file == "martlet.yaml")
@@ -364,11 +366,15 @@ struct WrongSettingsTests {
       ),
       ("config: {file: x}", "config.file (martlet.yaml:1): cannot be set inside the file itself"),
       ("redis: {url: 'redis://:secret@x'}", "redis.url (martlet.yaml:1): is not supported by this version yet"),
-      ("auth: {jwt: {secret: hush}}", "auth.jwt.secret (martlet.yaml:1): is not supported by this version yet"),
+      (
+        "auth: {jwt: {secret: hush}}",
+        "auth.jwt.secret = (hidden) (martlet.yaml:1): must have 32 bytes or more, as HS256 asks for (RFC 7518 §3.2)"
+      ),
       (
         "auth: {jwt: {secert: hush}}",
         "auth.jwt.secert (martlet.yaml:1): is not a known setting; did you mean auth.jwt.secret?"
       ),
+      ("servr: {port: 80}", "servr (martlet.yaml:1): is not a known setting; did you mean server?"),
       ("port: 80", "port (martlet.yaml:1): is not a known setting; did you mean server.port?"),
       ("nonsense: {a: {b: 1}}", "nonsense (martlet.yaml:1): is not a known setting"),
       ("1: 2", "1 (martlet.yaml:1): is not a known setting"),
@@ -383,9 +389,9 @@ struct WrongSettingsTests {
   @Test("are refused in the environment too, by name")
   func inTheEnvironment() throws {
     #expect(
-      try problems(environment: ["MARTLET_REDIS_URL": "redis://x", "MARTLET_AUTH_JWT_SECRET": "hush"]) == [
-        "auth.jwt.secret (MARTLET_AUTH_JWT_SECRET): is not supported by this version yet",
+      try problems(environment: ["MARTLET_REDIS_URL": "redis://x", "MARTLET_AUTH_BOOTSTRAP_KEY": "hush"]) == [
         "redis.url (MARTLET_REDIS_URL): is not supported by this version yet",
+        "auth.bootstrapKey = (hidden) (MARTLET_AUTH_BOOTSTRAP_KEY): must have 32 to 512 visible ASCII characters and no spaces",
       ])
     #expect(
       try problems(environment: ["MARTLET_PORT": "80"])[0]
@@ -412,13 +418,15 @@ struct WrongSettingsTests {
 
   @Test(
     "include a host that others could reach, with the code auth",
-    arguments: ["0.0.0.0", "::", "10.1.2.3", "example.com", ""])
+    arguments: ["0.0.0.0", "::", "10.1.2.3", "example.com"])
   func publicHost(host: String) throws {
     let error = #expect(throws: SettingsError.self) { try load(flags: ["server.host": host]) }
     let problem = try #require(error?.problems.first)
     #expect(error?.problems.count == 1)
     #expect(problem.key == "server.host" && problem.code == "auth" && problem.source == "--host")
-    #expect(problem.detail.contains("no authentication"))
+    #expect(
+      problem.detail.contains("there is no auth: set auth.jwt.secret, auth.jwt.jwks, auth.apiKeys or auth.bootstrapKey")
+    )
   }
 
   @Test("do not include the loopback's names", arguments: ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST"])

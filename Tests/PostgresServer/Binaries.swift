@@ -1,5 +1,6 @@
 // Where PostgreSQL's programs are, and how they are run: the server not as root, since it refuses that.
 
+internal import ChildProcess
 internal import Foundation
 
 struct Binaries: Sendable {

@@ -1,6 +1,7 @@
 // A real PostgreSQL of the tests' own, as a process beside the test program: a cluster in a folder, a port on the
 // loopback, no password. Tests of the store share one; those that stop, starve or break a database start another.
 
+internal import ChildProcess
 package import Foundation
 internal import Synchronization
 

@@ -1,6 +1,7 @@
 // A shell beside each server that stops it and removes its files once the test program is gone, however it went: a
 // socket, of which only the test program holds the other end, tells it.
 
+internal import ChildProcess
 internal import Foundation
 internal import Synchronization
 

@@ -5,7 +5,7 @@ import MartletTestKit
 import Synchronization
 
 final class SabotagedStore: TaskStore {
-  private let inner: MemoryStore
+  let inner: MemoryStore
   private let sabotage: World.Sabotage
   private let leases = Mutex<[TaskID: LeaseID]>([:])
 
@@ -51,6 +51,24 @@ final class SabotagedStore: TaskStore {
   var preferredConcurrency: Int { inner.preferredConcurrency }
   func now() async throws(StoreError) -> Timestamp { try await inner.now() }
   func promote(limit: Int) async throws(StoreError) -> Promotion { try await inner.promote(limit: limit) }
+  func settle(limit: Int) async throws(StoreError) -> Settlement {
+    try await inner.settle(limit: limit)
+  }
+
+  func queueSettings() async throws(StoreError) -> [String: QueueSettings] { try await inner.queueSettings() }
+  func change(queue: String, _ patch: QueuePatch, actor: String) async throws(StoreError) -> QueueSettings {
+    try await inner.change(queue: queue, patch, actor: actor)
+  }
+  func typeSettings() async throws(StoreError) -> [String: TypeSettings] { try await inner.typeSettings() }
+  func put(type: String, _ settings: TypeSettings, actor: String) async throws(StoreError) {
+    try await inner.put(type: type, settings, actor: actor)
+  }
+  func admit(limit: Int) async throws(StoreError) -> Admission { try await inner.admit(limit: limit) }
+
+  func graph(_ id: TaskID) async throws(StoreError) -> TaskGraph? {
+    try await inner.graph(id)
+  }
+
   func rescue(limit: Int, randomness: Double) async throws(StoreError) -> Rescue {
     try await inner.rescue(limit: limit, randomness: randomness)
   }
@@ -60,8 +78,16 @@ final class SabotagedStore: TaskStore {
   func steer(_ commands: [Steering]) async throws(StoreError) -> [SteeringVerdict] { try await inner.steer(commands) }
   func tasks(_ ids: [TaskID]) async throws(StoreError) -> [TaskRecord?] { try await inner.tasks(ids) }
   func list(_ query: TaskQuery) async throws(StoreError) -> TaskPage { try await inner.list(query) }
-  func attempts(of id: TaskID) async throws(StoreError) -> [AttemptRecord]? { try await inner.attempts(of: id) }
-  func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]? { try await inner.events(of: id) }
+  func attempts(
+    of id: TaskID, after number: Int, limit: Int
+  ) async throws(StoreError) -> HistoryPage<AttemptRecord>? {
+    try await inner.attempts(of: id, after: number, limit: limit)
+  }
+  func events(
+    of id: TaskID, after sequence: Int, limit: Int
+  ) async throws(StoreError) -> HistoryPage<TaskEvent>? {
+    try await inner.events(of: id, after: sequence, limit: limit)
+  }
   func counts() async throws(StoreError) -> [TaskCount] { try await inner.counts() }
   func oldestReady() async throws(StoreError) -> [String: Timestamp] { try await inner.oldestReady() }
   func register(_ worker: WorkerRecord) async throws(StoreError) { try await inner.register(worker) }

@@ -200,10 +200,10 @@ final class World: Sendable {
       guard let node = anyNode(), let id = judge.anyAcknowledged(random) else { continue }
       do throws(ServiceError) {
         switch random.below(3) {
-        case 0: _ = try await node.engine.service.cancel(id, actor: Actor.api)
-        case 1: _ = try await node.engine.service.retry(id, actor: Actor.api)
+        case 0: _ = try await node.engine.service.cancel(id)
+        case 1: _ = try await node.engine.service.retry(id)
         default:
-          _ = try await node.engine.service.patch(id, with: TaskPatch(priority: 9, available: .now), actor: Actor.api)
+          _ = try await node.engine.service.patch(id, with: TaskPatch(priority: 9, available: .now))
         }
         counters.count("steered")
       } catch {}  // refused by the state or lost: both are as they should be

@@ -14,6 +14,7 @@ import Testing
         try await bench.bring(.stub(status.number), to: status)
       }
       try await bench.submit(.stub(99, payload: "[\"é\"]", tags: ["t"], metadata: ["k": "v"]))
+      _ = try await bench.verdicts([waiting(97)])
       let before = try await bench.snapshot()
       await bench.store.close()
       let again = try await store.make(bench.time, bench.directory)
@@ -22,6 +23,8 @@ import Testing
       // Leases of workers elsewhere stand; what stands under them can be reported.
       let lease = LeaseID(task: .stub(TaskStatus.running.number), attempt: 1, token: 7)
       #expect(try await reopened.finish(lease, .success) == .applied(.success))
+      #expect(try await reopened.record(.stub(97)).status == .ready)
+      #expect(try await reopened.verdicts([waiting(98)]) == [.replayed(at: start, earlier: [0: .stub(97)])])
       await again.close()
     }
   }
@@ -66,15 +69,27 @@ import Testing
     }
   }
 
+  /// A task with a key that waits for the running one.
+  private func waiting(_ number: Int) -> Submission {
+    var task = AcceptedTask.stub(number)
+    task.dependencies = [.stub(TaskStatus.running.number)]
+    task.graph = .joinsFirstDependency(orElse: .stub(100))
+    task.idempotencyKey = "key"
+    let key = IdempotencyKey("key", fingerprint: [UInt8](repeating: 1, count: 32), tasks: [0])
+    return Submission([task], keys: [key])
+  }
+
   /// Calls that are made again by whoever does not hear their answer.
   private func writes(_ bench: StoreBench, _ lease: LeaseID) -> [() async throws -> Void] {
     [
       { try await bench.submit(.stub(3)) },
+      { _ = try await bench.verdicts([waiting(4)]) },
       { _ = try await bench.steer(.cancel, .stub(1)) },
       { _ = try await bench.renew(lease, progress: Progress(percent: 1, message: nil)) },
       { _ = try await bench.finish(lease, .failed) },
       { _ = try await bench.promote() },
       { _ = try await bench.rescue() },
+      { _ = try await bench.store.settle(limit: 100) },
       { _ = try await bench.store.prune(PruneTests.all, limit: 1) },
     ]
   }

@@ -128,4 +128,31 @@ import Testing
       #expect(try await bench.attempts() == [])
     }
   }
+
+  @Test(arguments: stores.filter(\.isPersistent))
+  func `one call comes to a task behind very many older ones that are kept`(store: StoreUnderTest) async throws {
+    try await store.onBench { bench in
+      for start in stride(from: 1, through: 20_001, by: 1000) {
+        try await bench.submit((start..<start + 1000).map { .stub($0) })
+      }
+      try await bench.steer(.cancel, .stub(21_000))
+      bench.advance(.seconds(60))
+      #expect(try await bench.store.prune(Self.all, limit: 10) == 1)
+      #expect(try await bench.store.prune(Self.all, limit: 10) == 0)
+    }
+  }
+
+  @Test(arguments: stores)
+  func `a task of this millisecond goes at once where nothing is to be kept`(store: StoreUnderTest) async throws {
+    try await store.onBench { bench in
+      var task = AcceptedTask.stub(1)
+      task.id = TaskIDGenerator(random: RandomSource(seed: 1)).next(at: bench.now)
+      try await bench.submit(task)
+      try await bench.steer(.cancel, task.id)
+      let none = RetentionPolicy(success: .zero, dead: nil, cancelled: .zero)
+      let forEver = RetentionPolicy(success: nil, dead: nil, cancelled: nil)
+      #expect(try await bench.store.prune(forEver, limit: 10) == 0)
+      #expect(try await bench.store.prune(none, limit: 10) == 1)
+    }
+  }
 }

@@ -22,6 +22,40 @@ import Testing
   }
 
   @Test(arguments: stores)
+  func `a scope is kept in lists of every kind, by its patterns to the letter`(store: StoreUnderTest) async throws {
+    try await store.onBench { bench in
+      let names = ["mail", "mail_x", "mailyx", "Mail", "mail.a-b:c", "other", "amail", "m"]
+      try await bench.submit(
+        names.enumerated().map { number, name in
+          var task = AcceptedTask.stub(number + 1, queue: name)
+          task.graph = .member(.stub(99))
+          return task
+        })
+      func listed(_ patterns: [String], _ configure: (inout TaskQuery) -> Void = { _ in }) async throws -> [String] {
+        var query = TaskQuery()
+        query.limit = 3
+        query.scope = patterns.compactMap(QueuePattern.init)
+        configure(&query)
+        return try await bench.listAll(query).map(\.queue).reversed()
+      }
+      #expect(try await listed(["*"]) == names)
+      #expect(try await listed([]) == [])
+      #expect(try await listed(["mail"]) == ["mail"])
+      #expect(try await listed(["mail*"]) == ["mail", "mail_x", "mailyx", "mail.a-b:c"])
+      #expect(try await listed(["mail_x"]) == ["mail_x"])
+      #expect(try await listed(["*_*", "Mail"]) == ["mail_x", "Mail"])
+      #expect(try await listed(["*a*-*", "m"]) == ["mail.a-b:c", "m"])
+      #expect(try await listed(["mail*"]) { $0.queues = ["mail", "other"] } == ["mail"])
+      #expect(try await listed(["o*"]) { $0.graphID = .stub(99) } == ["other"])
+      #expect(try await listed(["o*"]) { $0.statuses = [.dead] } == [])
+      var query = TaskQuery()
+      query.scope = [QueuePattern("mail*")].compactMap(\.self)
+      query.limit = 4
+      #expect(try await bench.store.list(query).tasks.count == 4)
+    }
+  }
+
+  @Test(arguments: stores)
   func `a history of everything that can happen is told in full`(store: StoreUnderTest) async throws {
     try await store.onBench { bench in
       try await bench.submit(.stub(eligible: .after(.seconds(1)), retries: 1))
@@ -120,13 +154,16 @@ import Testing
       { $0.tag = "Red" }, { $0.tag = "%" }, { $0.worker = "worker-2" }, { $0.metadata = ["color": "red"] },
       { $0.metadata = ["color": "red", "size": ""] }, { $0.metadata = ["a.b\"]": "'x'"] },
       { $0.createdAfter = start + .seconds(20) }, { $0.createdBefore = start + .seconds(20) },
-      { $0.before = .stub(25) },
+      { $0.before = .stub(25) }, { $0.graphID = .stub(1001) }, { $0.idempotencyKey = "key-2" },
+      { $0.scheduleName = "nightly" },
     ]
     let hopeless: [@Sendable (inout TaskQuery) -> Void] = [
       { $0.tag = "re" }, { $0.tag = "" }, { $0.worker = "" }, { $0.worker = "worker" },
       { $0.metadata = ["color": "RED"] },
       { $0.metadata = ["Color": "red"] }, { $0.metadata = ["size": "red"] }, { $0.types = ["X"] }, { $0.queues = [""] },
       { $0.createdAfter = start + .seconds(3600) }, { $0.createdBefore = start }, { $0.before = .stub(1) },
+      { $0.graphID = .stub(1) }, { $0.idempotencyKey = "KEY-2" }, { $0.idempotencyKey = "" },
+      { $0.scheduleName = "night" },
     ]
     try await store.onBench { bench in
       try await populate(bench)
@@ -166,11 +203,14 @@ import Testing
       var metadata = ["color": color]
       if number.isMultiple(of: 2) { metadata["size"] = "" }
       if number.isMultiple(of: 5) { metadata["a.b\"]"] = "'x'" }
-      let task = AcceptedTask.stub(
+      var task = AcceptedTask.stub(
         number, type: ["x", "y", "z"][number % 3], queue: ["a", "b", "c"][(number / 3) % 3], payload: "\(number)",
         eligible: number % 7 == 6 ? .after(.seconds(3600)) : .now,
         backoff: RetryPolicy(strategy: .fixed, baseSeconds: 3600, jitter: 0),
         tags: number.isMultiple(of: 4) ? ["t", color] : number.isMultiple(of: 9) ? ["%"] : [], metadata: metadata)
+      if number % 5 < 2 { task.graph = .member(.stub(1000 + number % 5)) }
+      if number % 7 > 3 { task.idempotencyKey = "key-\(number % 4)" }
+      if number.isMultiple(of: 3) { task.scheduleName = ["nightly", "Nightly"][number % 2] }
       try await bench.submit(task)
       let claimed: [ClaimedTask] =
         number % 7 < 4
@@ -234,6 +274,66 @@ import Testing
     }
   }
 
+  // MARK: Histories in pages
+
+  @Test(arguments: stores)
+  func `pages of a history make up the whole, whatever their length`(store: StoreUnderTest) async throws {
+    try await store.onBench { bench in
+      var task = AcceptedTask.stub(1)
+      task.retries = 3
+      try await bench.submit(task)
+      for number in 1...12 {
+        let claimed = try await bench.claimOne()
+        // Told by each of the tables that a history is put together of.
+        if number % 3 == 0 {
+          _ = try await bench.store.renew([
+            Renewal(lease: claimed.lease, progress: nil, logs: ["renewed \(number)"])
+          ])
+        }
+        let outcome: Outcome =
+          number % 4 == 0
+          ? .released : number % 4 == 1 ? .failed(.stub, .retryAfter(.seconds(1))) : .snoozed(.seconds(1))
+        if number == 12 { break }
+        _ = try await bench.finish(claimed.lease, outcome, logs: ["line \(number)"])
+        if number == 5 { _ = try await bench.steer(.patch(TaskPatch(priority: 9))) }
+        bench.advance(.seconds(2))
+        _ = try await bench.store.promote(limit: 10)
+        if try await bench.record().status == .dead { _ = try await bench.steer(.retry) }
+      }
+      let record = try await bench.record()
+      let (attempts, events) = (try await bench.attempts(), try await bench.events())
+      #expect(attempts.map(\.number) == Array(1...record.attempt) && record.attempt == 12)
+      #expect(events.map(\.sequence) == Array(1...record.sequence))
+      #expect(attempts[2].logs == ["renewed 3", "line 3"])
+      for limit in [1, 2, 3, 5, 7, 11, 12, 13, 1000] {
+        var (numbers, sequences) = ([AttemptRecord](), [TaskEvent]())
+        var next: Int? = 0
+        while let after = next {
+          let page = try #require(try await bench.store.attempts(of: .stub(1), after: after, limit: limit))
+          #expect(page.elements.count <= limit && !page.elements.isEmpty)
+          numbers += page.elements
+          next = page.next
+          #expect(next == nil || next == page.elements.last?.number)
+        }
+        next = 0
+        while let after = next {
+          let page = try #require(try await bench.store.events(of: .stub(1), after: after, limit: limit))
+          #expect(page.elements.count <= limit && !page.elements.isEmpty)
+          sequences += page.elements
+          next = page.next
+          #expect(next == nil || next == page.elements.last?.sequence)
+        }
+        #expect(numbers == attempts && sequences == events, "pages of \(limit)")
+      }
+      for beyond in [record.sequence, 5000, Int.max] {
+        #expect(try await bench.store.attempts(of: .stub(1), after: beyond, limit: 1000)?.elements == [])
+        #expect(try await bench.store.events(of: .stub(1), after: beyond, limit: 1000) == HistoryPage([], next: nil))
+      }
+      #expect(try await bench.store.events(of: .stub(9), after: 0, limit: 1) == nil)
+      #expect(try await bench.store.attempts(of: .stub(9), after: 0, limit: 1) == nil)
+    }
+  }
+
   // MARK: Workers
 
   @Test(arguments: stores)
@@ -259,10 +359,32 @@ import Testing
       bench.advance(.seconds(10))
       var worker = WorkerRecord.stub(running: 2)
       worker.types = ["other"]
-      worker.kind = .remote
       try await bench.store.register(worker)
       worker.lastSeenAt = start + .seconds(10)
       #expect(try await bench.store.workers() == [worker])
+    }
+  }
+
+  @Test(arguments: stores)
+  func `a worker elsewhere takes no name of a listed worker of a node, which takes any`(
+    store: StoreUnderTest
+  ) async throws {
+    try await store.onBench { bench in
+      var node = WorkerRecord.stub("a")
+      var remote = WorkerRecord.stub("a")
+      (remote.kind, remote.types, remote.queues) = (.remote, ["other"], ["*"])
+      try await bench.store.register(node)
+      bench.advance(.seconds(10))
+      try await bench.store.register(remote)
+      node.lastSeenAt = start
+      #expect(try await bench.store.workers() == [node], "nor does it keep it listed")
+      bench.advance(WorkerRecord.lifetime - .seconds(10))
+      try await bench.store.register(remote)
+      remote.lastSeenAt = start + WorkerRecord.lifetime
+      #expect(try await bench.store.workers() == [remote], "once that one is gone the name is free")
+      try await bench.store.register(node)
+      node.lastSeenAt = start + WorkerRecord.lifetime
+      #expect(try await bench.store.workers() == [node])
     }
   }
 
@@ -321,7 +443,7 @@ import Testing
       let claimed = try await bench.running()
       let store = bench.store
       await store.close()
-      let calls: [(String, () async throws -> Void)] = [
+      let own: [(String, () async throws -> Void)] = [
         ("now", { _ = try await store.now() }),
         ("submit", { _ = try await store.submit([Submission([.stub(2)])]) }),
         ("claim", { _ = try await bench.claim() }),
@@ -329,10 +451,12 @@ import Testing
         ("finish", { _ = try await bench.finish(claimed.lease, .success) }),
         ("promote", { _ = try await bench.promote() }),
         ("rescue", { _ = try await bench.rescue() }),
+        ("settle", { _ = try await store.settle(limit: 1) }),
         ("prune", { _ = try await store.prune(PruneTests.all, limit: 1) }),
         ("steer", { _ = try await bench.steer(.cancel) }),
         ("tasks", { _ = try await store.tasks([.stub(1)]) }),
         ("list", { _ = try await store.list(TaskQuery()) }),
+        ("graph", { _ = try await store.graph(.stub(1)) }),
         ("attempts", { _ = try await store.attempts(of: .stub(1)) }),
         ("events", { _ = try await store.events(of: .stub(1)) }),
         ("counts", { _ = try await store.counts() }),
@@ -341,7 +465,25 @@ import Testing
         ("unregister", { try await store.unregister(worker: "a") }),
         ("workers", { _ = try await store.workers() }),
         ("check", { try await store.check() }),
+        ("audit", { _ = try await store.audit(AuditQuery()) }),
+        ("pruneAudit", { _ = try await store.pruneAudit(olderThan: .seconds(1), limit: 1) }),
+        ("apiKeys", { _ = try await store.apiKeys() }),
+        ("queueSettings", { _ = try await store.queueSettings() }),
+        ("changeQueue", { _ = try await store.change(queue: "a", QueuePatch(), actor: "a") }),
+        ("typeSettings", { _ = try await store.typeSettings() }),
+        ("putType", { try await store.put(type: "a", TypeSettings(), actor: "a") }),
+        ("admit", { _ = try await store.admit(limit: 1) }),
+        ("begin", { _ = try await store.begin(.stub(), hold: .zero) }),
+        ("dueBulk", { _ = try await store.dueBulk() }),
+        ("carryOn", { _ = try await store.carryOn(bulk: .stub(1), limit: 1, hold: .zero, keys: .zero) }),
+        ("endBulk", { _ = try await store.endBulk(.stub(1), error: nil, actor: "a") }),
+        ("bulkJob", { _ = try await store.bulkJob(.stub(1)) }),
+        ("bulkJobs", { _ = try await store.bulkJobs(before: nil, limit: 1) }),
+        ("count", { _ = try await store.count(.stub(), after: nil, limit: 1) }),
+        ("pruneBulk", { _ = try await store.pruneBulk(olderThan: .zero, limit: 1) }),
+        ("facts", { _ = try await store.facts(of: .stub(1)) }),
       ]
+      let calls = own + ScheduleTests.calls(of: store)
       #expect(calls.map(\.0) == StoreOperation.allCases.map(\.rawValue))
       for (name, call) in calls {
         let error = await #expect(throws: StoreError.self, "\(name)") { try await call() }

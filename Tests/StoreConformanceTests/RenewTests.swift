@@ -190,4 +190,79 @@ import Testing
       #expect(try await bench.store.renew([]) == [])
     }
   }
+
+  // MARK: Log lines
+
+  @Test(arguments: stores)
+  func `log lines of renewals are seen at once and stay before those of the report, whatever the end`(
+    store: StoreUnderTest
+  ) async throws {
+    try await store.onBench { bench in
+      for (number, outcome) in [Outcome.success, .failed, .snoozed(.seconds(9)), .cancelled, .released].enumerated() {
+        let id = TaskID.stub(number + 1)
+        let claimed = try await bench.running(.stub(number + 1))
+        try await bench.renew(claimed.lease, logs: ["one", "two \u{0}\""])
+        #expect(try await bench.attempts(id).map(\.logs) == [["one", "two \u{0}\""]])
+        try await bench.renew(claimed.lease)
+        try await bench.renew(claimed.lease, logs: ["three"])
+        #expect(try await bench.attempts(id).map(\.logs) == [["one", "two \u{0}\"", "three"]])
+        let told = number == 0 ? [] : ["four"]
+        try await bench.finish(claimed.lease, outcome, logs: told)
+        #expect(try await bench.attempts(id).map(\.logs) == [["one", "two \u{0}\"", "three"] + told])
+      }
+    }
+  }
+
+  @Test(arguments: stores)
+  func `what a worker told before it was lost is kept, and apart from what the next one tells`(
+    store: StoreUnderTest
+  ) async throws {
+    try await store.onBench { bench in
+      let old = try await bench.running()
+      try await bench.renew(old.lease, logs: ["old"])
+      bench.advance(.seconds(31))
+      try await bench.rescue()
+      #expect(try await bench.renew(old.lease, logs: ["too late"]) == .lost)
+      bench.advance(.seconds(1))
+      try await bench.promote()
+      let new = try await bench.claimOne()
+      try await bench.renew(new.lease, logs: ["new"])
+      let verdicts = try await bench.store.renew([
+        Renewal(lease: old.lease, logs: ["stolen"]), Renewal(lease: new.lease, logs: ["again"]),
+        Renewal(lease: old.lease, logs: ["stolen"]),
+      ])
+      #expect(verdicts.map { $0 == .lost } == [true, false, true])
+      #expect(try await bench.attempts().map(\.logs) == [["old"], ["new", "again"]])
+    }
+  }
+
+  @Test(arguments: stores)
+  func `of very many log lines the last are kept, by their number and their bytes`(store: StoreUnderTest) async throws {
+    try await store.onBench { bench in
+      let many = (0..<30).map { call in (0..<99).map { "\(call)-\($0)" } }
+      let long = (0..<30).map { [String(repeating: "\($0 % 10)", count: Limits.logBytes / 7), "short"] }
+      for (number, calls) in [many, long, [[String(repeating: "ä", count: Limits.logBytes)], ["end"]]].enumerated() {
+        let claimed = try await bench.running(.stub(number + 1))
+        for lines in calls { try await bench.renew(claimed.lease, logs: lines) }
+        let all = calls.flatMap(\.self)
+        #expect(try await bench.attempts(.stub(number + 1)).map(\.logs) == [keptLogs(all)])
+        try await bench.finish(claimed.lease, .success, logs: ["last"])
+        #expect(try await bench.attempts(.stub(number + 1)).map(\.logs) == [keptLogs(all + ["last"])])
+      }
+    }
+  }
+
+  @Test(arguments: stores)
+  func `with a deleted task its log lines go, also those of renewals`(store: StoreUnderTest) async throws {
+    try await store.onBench { bench in
+      let claimed = try await bench.running()
+      try await bench.renew(claimed.lease, logs: ["gone"])
+      try await bench.finish(claimed.lease, .success)
+      #expect(try await bench.store.prune(RetentionPolicy(success: .zero, dead: nil, cancelled: nil), limit: 10) == 1)
+      // The same id again, as no client can.
+      let again = try await bench.running()
+      #expect(again.lease.attempt == 1)
+      #expect(try await bench.attempts().map(\.logs) == [[]])
+    }
+  }
 }

@@ -93,6 +93,40 @@ import Testing
   }
 
   @Test(arguments: stores)
+  func `what ties a task to others is answered as it was given`(store: StoreUnderTest) async throws {
+    try await store.onBench { bench in
+      let visible = String(decoding: (0x21...0x7E).map { UInt8($0) }, as: UTF8.self)
+      let keys = [visible, "a", String(repeating: "~", count: 255)]
+      let texts = ["é", "e\u{301}", "👩‍👩‍👧‍👦 '\"`\\ %_", String(repeating: "x", count: 255)]
+      try await bench.submit((1...5).map { .stub($0) })
+      var tasks: [AcceptedTask] = []
+      for (index, policy) in DependencyPolicy.allCases.enumerated() {
+        var task = AcceptedTask.stub(10 + index)
+        task.dependencies = [3, 1, 5, 2].map { .stub($0) }
+        task.onDependencyFailure = policy
+        task.ref = "Step_\(index).a:b-c"
+        task.graph = .member(.stub(100 + index))
+        task.idempotencyKey = keys[index]
+        task.scheduleName = "nightly.\(index)"
+        tasks.append(task)
+      }
+      for (index, text) in texts.enumerated() {
+        var task = AcceptedTask.stub(20 + index)
+        task.concurrencyKey = text
+        tasks.append(task)
+      }
+      try await bench.submit(tasks)
+      for task in tasks {
+        var expected = TaskRecord(task, acceptedAt: start)
+        if !task.dependencies.isEmpty { (expected.status, expected.sequence) = (.pending, 1) }
+        let found = try await bench.record(task.id)
+        #expect(found == expected)
+        #expect(found.concurrencyKey.map { Array($0.utf8) } == task.concurrencyKey.map { Array($0.utf8) })
+      }
+    }
+  }
+
+  @Test(arguments: stores)
   func `what is absent stays absent`(store: StoreUnderTest) async throws {
     try await store.onBench { bench in
       let claimed = try await bench.running(.stub())
@@ -104,6 +138,8 @@ import Testing
       #expect(task.progress == Progress(percent: 0, message: nil))
       #expect(task.runAt == nil && task.expiresAt == nil && task.traceparent == nil && task.replayOf == nil)
       #expect(task.result == nil && claimed.traceparent == nil && claimed.runAt == nil)
+      #expect(task.dependencies == [] && task.onDependencyFailure == .hold && task.ref == nil && task.graphID == nil)
+      #expect(task.idempotencyKey == nil && task.concurrencyKey == nil && task.scheduleName == nil)
     }
   }
 

@@ -36,3 +36,6 @@ func event(
 ) -> TaskEvent {
   TaskEvent(sequence: sequence, type: type, at: at, actor: actor, cause: cause)
 }
+
+/// How often what happens at the same instant is tried; `MARTLET_RACES=5000` for a long look.
+let races = ProcessInfo.processInfo.environment["MARTLET_RACES"].flatMap(Int.init) ?? 20

@@ -19,6 +19,31 @@ import Testing
   }
 
   @Test(arguments: stores)
+  func `the history says who submitted it, however it was written, and the first stays`(
+    store: StoreUnderTest
+  ) async throws {
+    try await store.onBench { bench in
+      func task(_ number: Int, by actor: String, _ change: (inout AcceptedTask) -> Void = { _ in }) -> AcceptedTask {
+        var task = AcceptedTask.stub(number)
+        task.submittedBy = actor
+        change(&task)
+        return task
+      }
+      try await bench.submit(task(1, by: "key:shop"), task(2, by: "token:\u{1F426} \u{0}"), task(3, by: "api"))
+      let keyed = task(4, by: "key:shop") { $0.concurrencyKey = "a" }
+      let child = task(5, by: "key:shop") { $0.dependencies = [.stub(1)] }
+      try await bench.submit(keyed)
+      try await bench.submit(child)
+      try await bench.submit(task(1, by: "key:other"))
+      for (number, actor) in [
+        (1, "key:shop"), (2, "token:\u{1F426} \u{0}"), (3, "api"), (4, "key:shop"), (5, "key:shop"),
+      ] {
+        #expect(try await bench.events(.stub(number)).first == event(1, .received, start, by: actor), "\(number)")
+      }
+    }
+  }
+
+  @Test(arguments: stores)
   func `a task for later is PENDING, and its history says received alone`(store: StoreUnderTest) async throws {
     try await store.onBench { bench in
       try await bench.submit(.stub(eligible: .after(.milliseconds(1))))

@@ -109,12 +109,16 @@ extension RawSetting {
   }
 }
 
-/// `; did you mean …?` for the nearest name, or for one that ends like it (`port` for `server.port`); empty if there is none.
+/// `; did you mean …?` for the nearest name, or for one that ends like it (`port` for `server.port`), or for the nearest section;
+/// empty if there is none.
 private func suggestion(for name: String, among names: [String]) -> String {
   let ending =
     name.hasPrefix("MARTLET_") ? name.dropFirst("MARTLET".count) : "." + name.split(separator: ".").suffix(1).joined()
   let similar = names.first { $0.lowercased().hasSuffix(ending.lowercased()) }
-  return (nearestName(to: name, among: names) ?? similar).map { "; did you mean \($0)?" } ?? ""
+  let sections = Set(names.compactMap { name in name.lastIndex(of: ".").map { String(name[..<$0]) } }).sorted()
+  return (nearestName(to: name, among: names) ?? similar ?? nearestName(to: name, among: sections)).map {
+    "; did you mean \($0)?"
+  } ?? ""
 }
 
 extension StringProtocol {

@@ -16,28 +16,41 @@ public struct Settings: Sendable, Hashable {
   public var tasks: Tasks
   /// How long final tasks are kept.
   public var retention: Retention
+  /// How long repeated submissions are known.
+  public var idempotency: Idempotency
   /// Where handlers may call.
   public var network: Network
+  /// By what callers are known.
+  public var auth: Auth
+  /// How often each of them may call.
+  public var rateLimit: RateLimit
+  /// What is told of the server's work.
+  public var telemetry: Telemetry
   /// The server's own log.
   public var log: Log
 
   /// Everything has a default: one node on this machine, with a SQLite file in the working directory.
   public init(
     server: Server = Server(), database: Database = Database(), workers: Workers = Workers(), tasks: Tasks = Tasks(),
-    retention: Retention = Retention(), network: Network = Network(), log: Log = Log()
+    retention: Retention = Retention(), idempotency: Idempotency = Idempotency(), network: Network = Network(),
+    auth: Auth = Auth(), rateLimit: RateLimit = RateLimit(), telemetry: Telemetry = Telemetry(), log: Log = Log()
   ) {
     self.server = server
     self.database = database
     self.workers = workers
     self.tasks = tasks
     self.retention = retention
+    self.idempotency = idempotency
     self.network = network
+    self.auth = auth
+    self.rateLimit = rateLimit
+    self.telemetry = telemetry
     self.log = log
   }
 
   /// What listens, and what this process does.
   public struct Server: Sendable, Hashable {
-    /// A loopback address (127.0.0.1, ::1) or `localhost`: this version has no authentication, so it serves nobody else.
+    /// The address to listen on. Without `auth` only a loopback address (127.0.0.1, ::1) or `localhost`.
     public var host: String
     /// 0 takes any free one.
     public var port: Int
@@ -45,15 +58,18 @@ public struct Settings: Sendable, Hashable {
     public var maxBodyBytes: Int
     /// The duties of this node; all of them unless told otherwise.
     public var roles: Set<Role>
+    /// Encryption.
+    public var tls: TLS
 
     public init(
       host: String = "127.0.0.1", port: Int = 8080, maxBodyBytes: Int = 8 * 1024 * 1024,
-      roles: Set<Role> = Set(Role.allCases)
+      roles: Set<Role> = Set(Role.allCases), tls: TLS = TLS()
     ) {
       self.host = host
       self.port = port
       self.maxBodyBytes = maxBodyBytes
       self.roles = roles
+      self.tls = tls
     }
   }
 
@@ -159,10 +175,20 @@ public struct Settings: Sendable, Hashable {
     }
   }
 
+  /// How long repeated submissions are known.
+  public struct Idempotency: Sendable, Hashable {
+    /// At least; a key lives as long as its task.
+    public var retentionSeconds: Double
+
+    public init(retentionSeconds: Double = 86_400) {
+      self.retentionSeconds = retentionSeconds
+    }
+  }
+
   /// Where handlers may call.
   public struct Network: Sendable, Hashable {
     /// Whether outgoing calls may go to loopback, private, link-local and metadata addresses. Nil allows it only while the
-    /// server itself listens on loopback.
+    /// server itself listens on loopback without `auth`.
     public var allowPrivateTargets: Bool?
 
     public init(allowPrivateTargets: Bool? = nil) {
@@ -196,7 +222,7 @@ public struct Settings: Sendable, Hashable {
 
 extension Settings {
   package var privateTargetsAreAllowed: Bool {
-    network.allowPrivateTargets ?? server.isOnLoopback
+    network.allowPrivateTargets ?? (server.isOnLoopback && !auth.isConfigured)
   }
 }
 

@@ -94,9 +94,10 @@ extension Settings {
 
     var otherValues = given.filter { Setting.byKey[$0.key]?.support == .withoutEffect }.mapValues(\.text)
     otherValues[Setting.fileKey] = file?.name ?? ""
-    let warnings = Setting.supported.filter { $0.support == .withoutEffect && given[$0.key] != nil }.map {
-      "\($0.key) (\(origins[$0.key] ?? "default")) has no effect in this version"
-    }
+    let warnings =
+      Setting.supported.filter { $0.support == .withoutEffect && given[$0.key] != nil }.map {
+        "\($0.key) (\(origins[$0.key] ?? "default")) has no effect in this version"
+      } + settings.cautions
     return LoadedSettings(
       settings: settings, file: file?.name, warnings: warnings, origins: origins, otherValues: otherValues)
   }

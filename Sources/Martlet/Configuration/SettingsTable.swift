@@ -6,10 +6,13 @@ internal import MartletCore
 
 extension Setting {
   /// What this version can do, in the order in which it is shown.
-  package static let supported: [Setting] = [
+  package static let supported = basic.with(tls, after: "server.roles").with(
+    access, after: "network.allowPrivateTargets")
+
+  private static let basic: [Setting] = [
     Setting(
-      "server.host", \.server.host, .text("loopback address or `localhost`", complaint: hostComplaint), flag: "--host",
-      needsRestart: true, "Address to listen on. Only loopback: this version has no authentication."),
+      "server.host", \.server.host, .text("address", complaint: hostComplaint), flag: "--host",
+      needsRestart: true, "Address to listen on. Without `auth` only a loopback address or `localhost`."),
     Setting(
       "server.port", \.server.port, .whole(0...65_535), flag: "--port", needsRestart: true,
       "Port to listen on; 0 takes any free one."),
@@ -80,9 +83,14 @@ extension Setting {
       "retention.cancelledSeconds", \.retention.cancelledSeconds, .retention,
       "How long cancelled tasks are kept."),
     Setting(
+      "idempotency.retentionSeconds", \.idempotency.retentionSeconds,
+      .number(0...Limits.farthestSeconds, unit: "seconds"),
+      "How long an idempotency key is known at least; it lives as long as its task."),
+    Setting(
       "network.allowPrivateTargets", \.network.allowPrivateTargets, .yesOrNo,
       show: { String($0.privateTargetsAreAllowed) },
-      "Whether handlers may call private addresses. By default only while the server listens on loopback."),
+      "Whether handlers may call private addresses. By default only while the server listens on loopback without `auth`."
+    ),
     Setting("log.level", \.log.level, .choice, "Least important level that is logged."),
     Setting("log.format", \.log.format, .choice, needsRestart: true, "`json` writes one object a line."),
     Setting(
@@ -98,15 +106,12 @@ extension Setting {
   /// What later versions will do; naming it is a clear error rather than an unknown key.
   static let planned: [Setting] =
     [
-      "server.tls.certificate", "server.tls.key", "redis.url",
-      "idempotency.retentionSeconds", "auth.jwt.secret", "auth.jwt.jwks", "auth.jwt.issuer", "auth.jwt.audience",
-      "auth.apiKeys", "auth.bootstrapKey", "rateLimit.perSecond", "rateLimit.burst", "notifications.webhook.url",
+      "redis.url", "notifications.webhook.url",
       "notifications.webhook.secret", "notifications.email.to", "notifications.email.from", "notifications.smtp.host",
       "notifications.smtp.port", "notifications.smtp.user", "notifications.smtp.password", "notifications.smtp.tls",
       "events.kafka.brokers", "events.kafka.topics.events", "events.kafka.topics.deadLetters", "events.rabbitmq.url",
       "events.rabbitmq.exchange", "events.rabbitmq.deadLetterQueue", "events.streamSeconds", "config.ssm.path",
-      "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds", "telemetry.metricsOpen",
-      "telemetry.otlp.endpoint",
+      "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds", "telemetry.otlp.endpoint",
     ].map { Setting($0, .planned, isSecret: true, "") }
 
   static let known = supported + planned
@@ -114,6 +119,12 @@ extension Setting {
   static let byEnvironmentName = Dictionary(uniqueKeysWithValues: known.map { ($0.environmentName, $0) })
   static let byAlias = Dictionary(
     uniqueKeysWithValues: known.compactMap { setting in setting.alias.map { ($0, setting) } })
+}
+
+extension [Setting] {
+  fileprivate func with(_ others: [Setting], after key: String) -> [Setting] {
+    flatMap { $0.key == key ? [$0] + others : [$0] }
+  }
 }
 
 extension Form<Double?> {
@@ -128,17 +139,12 @@ extension Settings {
       complaints.append(
         ("tasks.maxPayloadBytes", "is more than server.maxBodyBytes (\(settings.server.maxBodyBytes)) lets through"))
     }
-    return complaints
+    return complaints + accessComplaints(settings)
   }
 }
 
 @Sendable private func hostComplaint(_ host: String) -> Complaint? {
-  var server = Settings.Server()
-  server.host = host
-  guard !server.isOnLoopback else { return nil }
-  return Complaint(
-    "would let everybody in: this version has no authentication and listens on loopback only (127.0.0.1, ::1, localhost)",
-    code: "auth")
+  host.isEmpty ? "must not be empty" : nil
 }
 
 @Sendable private func databaseComplaint(_ url: String) -> Complaint? {

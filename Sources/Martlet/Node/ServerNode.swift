@@ -38,7 +38,7 @@ struct ServerNode: Service {
       engineSettings, store: store, registry: registry, executor: executor, clock: SystemClock(), random: .system,
       metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)
     let http =
-      settings.server.roles.contains(.api) ? httpServer(engine, metrics: registryOfMetrics, location) : nil
+      settings.server.roles.contains(.api) ? httpServer(engine, store, metrics: registryOfMetrics, location) : nil
     if http == nil { onStart(started(engine, address: nil, location)) }
     let result = await Result { () async throws -> Void in try await run(engine, http, store) }
     await store.close()
@@ -88,25 +88,30 @@ struct ServerNode: Service {
     exit(0)
   }
 
-  private func httpServer(_ engine: Engine, metrics: PrometheusRegistry, _ location: DatabaseLocation) -> HTTPServer {
-    HTTPServer(
+  private func httpServer(
+    _ engine: Engine, _ store: any TaskStore, metrics: PrometheusRegistry, _ location: DatabaseLocation
+  ) -> HTTPServer {
+    let auth = settings.authConfiguration
+    let scheme = settings.tlsFiles == nil ? "http" : "https"
+    return HTTPServer(
       configuration: HTTPConfiguration(
         host: settings.server.host, port: settings.server.port, maxBodyBytes: settings.server.maxBodyBytes,
-        requiresLoopbackHost: true, version: Version.current),
-      tasks: engine.service,
+        requiresLoopbackHost: auth == nil, auth: auth, tls: settings.tlsFiles, version: Version.current),
+      tasks: engine.service, leases: engine.leases, schedules: engine.schedules, apiKeys: store,
       metrics: {
         try await engine.service.refreshGauges()
         return metrics.render()
       }, logger: logger, metricsFactory: metrics,
       onListening: { host, port in
         let host = host.contains(":") ? "[\(host)]" : host
-        onStart(started(engine, address: "http://\(host):\(port)", location))
+        onStart(started(engine, address: "\(scheme)://\(host):\(port)", location))
       })
   }
 
   private func started(_ engine: Engine, address: String?, _ location: DatabaseLocation) -> StartedNode {
     StartedNode(
-      address: address, database: location.shown, roles: settings.server.roles, service: engine.service)
+      address: address, database: location.shown, roles: settings.server.roles,
+      asksForCredentials: settings.auth.isConfigured, service: engine.service)
   }
 
   /// The built-in ones, but for the types that the embedder handles.
@@ -119,6 +124,7 @@ struct ServerNode: Service {
     var engine = EngineSettings()
     engine.defaults = settings.tasks.defaults
     engine.retention = settings.retention.policy
+    engine.retention.keys = .seconds(settings.idempotency.retentionSeconds)
     engine.storeNote = settings.database.durability == .relaxed ? "durability relaxed" : nil
     engine.isScheduler = settings.server.roles.contains(.scheduler)
     engine.host = ProcessInfo.processInfo.hostName

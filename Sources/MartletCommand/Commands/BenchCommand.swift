@@ -7,7 +7,8 @@ internal import MartletCore
 
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "bench", abstract: "Measure this machine: submits, bulk, drain, pickup latency, backlog, memory.",
+    commandName: "bench",
+    abstract: "Measure this machine: submits, bulk, drain, remote work, pickup latency, backlog, memory.",
     discussion: """
       Works on SQLite files of its own or on schemas of its own in a PostgreSQL database, with every commit on disk, and \
       removes them. Each figure is the median over the rounds, with the lowest and highest. Scenarios: \

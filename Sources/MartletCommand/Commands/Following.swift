@@ -14,12 +14,15 @@ enum Following {
     client.options.retries.whenAsked = .seconds(120)
     guard telling else { return try await client.wait(for: id) }
     var story = TaskStory(label: label, terminal: .output)
+    // Several tasks at once would write over each other's lines.
+    var progress = Progress(on: label == nil ? .output : .plain)
     while true {
       // Short polls while things happen, so that each is shown soon; a task at rest is asked less often.
       var patience = Duration.seconds(1)
       async let events = client.events(of: id)
       async let attempts = client.attempts(of: id)
-      Console.out(try await story.lines(task, events: events, attempts: attempts).joined(separator: "\n"))
+      let lines = try await story.lines(task, events: events, attempts: attempts)
+      Console.out(progress.text(lines, isProgress: story.endsWithProgress))
       if task.status.isFinal { return task }
       let before = Seen(task)
       repeat {

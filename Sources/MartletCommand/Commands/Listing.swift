@@ -1,4 +1,5 @@
-// Prints a list of tasks: as a table, or as the server's JSON. Used by `tasks list` and `dead-letters list`.
+// Prints a list of tasks: as a table, or as the server's JSON. Used by `tasks list` and `dead-letters list`;
+// other lists join their pages with it.
 
 internal import MartletClient
 internal import MartletCore
@@ -23,14 +24,15 @@ enum Listing {
       return
     }
     // One page passes through as it came; several are joined in the same form.
-    Console.json(pages.count == 1 ? pages[0].json : joined(tasks, nextCursor: cursor))
+    Console.json(pages.count == 1 ? pages[0].json : joined(tasks.map(\.json), nextCursor: cursor))
   }
 
-  static func joined(_ tasks: [RemoteTask], nextCursor: String?) -> [UInt8] {
-    var writer = JSONWriter(capacity: tasks.count * 1024)
+  /// One page of all elements, each as it came.
+  static func joined(_ elements: [[UInt8]], nextCursor: String?) -> [UInt8] {
+    var writer = JSONWriter(capacity: elements.reduce(64) { $0 + $1.count + 1 })
     writer.object { writer in
       writer.name("data")
-      writer.array(of: tasks) { $0.raw($1.json) }
+      writer.array(of: elements) { $0.raw($1) }
       writer.field("nextCursor", nextCursor)
     }
     return writer.bytes

@@ -32,14 +32,45 @@ struct SubmitCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Run no sooner than at this time.", valueName: "time"), transform: Values.time)
   var runAt: Timestamp?
 
+  @Option(
+    help: ArgumentHelp("The same, but not told as the wanted time (runAt).", valueName: "time"),
+    transform: Values.time)
+  var availableAt: Timestamp?
+
   @Option(help: ArgumentHelp("0…100 after the first attempt.", valueName: "n"))
   var retries: Int?
+
+  @Option(help: Values.backoffHelp, transform: Values.backoff)
+  var backoff: NewTask.Backoff?
 
   @Option(help: ArgumentHelp("How long one attempt may take.", valueName: "time"), transform: Values.seconds)
   var timeout: Double?
 
+  @Option(help: ArgumentHelp("How long a silent worker keeps it.", valueName: "time"), transform: Values.seconds)
+  var lease: Double?
+
   @Option(help: ArgumentHelp("No first attempt starts after this time.", valueName: "time"), transform: Values.time)
   var expiresAt: Timestamp?
+
+  @Option(
+    help: ArgumentHelp(
+      "The same key with the same task submits it once. Sent again for five seconds while there is no answer.",
+      valueName: "key"))
+  var key: String?
+
+  @Option(
+    help: ArgumentHelp("Few tasks of one key run at once (a queue's concurrencyPerKey, default 1).", valueName: "key"))
+  var concurrencyKey: String?
+
+  @Option(
+    name: .customLong("after"), help: ArgumentHelp("Wait for this task to succeed; may be repeated.", valueName: "id"),
+    transform: Values.taskID)
+  var dependencies: [TaskID] = []
+
+  @Option(
+    help: ArgumentHelp("If one of them fails: HOLD (default), CANCEL or RUN.", valueName: "what"),
+    transform: Values.dependencyPolicy)
+  var onDependencyFailure: DependencyPolicy?
 
   @Option(name: .customLong("tag"), help: ArgumentHelp("May be repeated.", valueName: "tag"))
   var tags: [String] = []
@@ -56,9 +87,9 @@ struct SubmitCommand: AsyncParsableCommand {
   func run() async throws {
     let task = try task()
     try await server.withClient { client in
-      let submitted = try await client.submit(task)
+      let submitted = try await submit(task, client)
       if !output.json { Console.out(submitted.id.description) }
-      await warnIfUnhandled(client)
+      await warnIfUnhandled(submitted, client)
       guard wait else {
         if output.json { Console.json(submitted.json) }
         return
@@ -69,6 +100,18 @@ struct SubmitCommand: AsyncParsableCommand {
     }
   }
 
+  /// Without a key a lost answer is told at once: the task may be there.
+  private func submit(_ task: NewTask, _ client: MartletClient) async throws -> RemoteTask {
+    var client = client
+    if key != nil { client.options.retries.whileUnreachable = .seconds(5) }
+    do {
+      return try await client.submit(task)
+    } catch let error as MartletClientError {
+      guard case .problem(let problem) = error else { throw error }
+      throw MartletClientError.problem(OptionNames.told(problem))
+    }
+  }
+
   func task() throws -> NewTask {
     var task = NewTask(type: type)
     if let payload { task.payload = try payload.read() }
@@ -76,9 +119,16 @@ struct SubmitCommand: AsyncParsableCommand {
     task.priority = priority
     task.delaySeconds = delay
     task.runAt = runAt
+    task.availableAt = availableAt
     task.retries = retries
+    task.backoff = backoff
     task.timeoutSeconds = timeout
+    task.leaseSeconds = lease
     task.expiresAt = expiresAt
+    task.idempotencyKey = key
+    task.concurrencyKey = concurrencyKey
+    task.dependencies = dependencies.map(\.description)
+    task.onDependencyFailure = onDependencyFailure
     task.tags = tags
     task.metadata = try Values.map(metadata, option: "--metadata")
     try Self.check(task)
@@ -93,35 +143,28 @@ struct SubmitCommand: AsyncParsableCommand {
     do throws(ValidationFailure) {
       _ = try task.accepted(id: TaskID(high: 0, low: 0), defaults: defaults, now: .earliest)
     } catch {
-      throw CommandFailure(
-        .usage,
-        error.problems.map { "\(option(for: $0.pointer)) \(worded($0.detail))" }.joined(separator: "; "))
+      throw CommandFailure(.usage, error.problems.map(OptionNames.told).joined(separator: "; "))
     }
   }
 
-  private static func option(for pointer: String) -> String {
-    switch pointer.split(separator: "/").first.map(String.init) {
-    case "type"?: "the type"
-    case "delaySeconds"?: "--delay"
-    case "runAt"?: "--run-at"
-    case "expiresAt"?: "--expires-at"
-    case "timeoutSeconds"?: "--timeout"
-    case "tags"?: "--tag"
-    case let name?: "--\(name)"
-    case nil: "the task"
-    }
+  /// A misspelt type waits for ever, and so does a queue that nobody looks into: say so now. Who may submit may not always see the
+  /// workers; then there is nothing to say.
+  private func warnIfUnhandled(_ task: RemoteTask, _ client: MartletClient) async {
+    guard let workers = try? await client.workers() else { return }
+    let able = workers.filter { $0.types.contains(task.type) }
+    guard !able.contains(where: { $0.takes(from: task.queue) }) else { return }
+    let type = "'\(Plain.line(task.type))'"
+    let nobody =
+      able.isEmpty
+      ? "no live worker handles the type \(type)"
+      : "no live worker that handles the type \(type) looks into the queue '\(Plain.line(task.queue))'"
+    Console.error("martlet: warning: \(nobody); the task waits for one")
   }
+}
 
-  private static func worded(_ detail: String) -> String {
-    detail.replacing("runAt or availableAt", with: "--run-at")
-  }
-
-  /// A misspelt type waits for ever: say so now. Who may submit may not always see the workers; then there is nothing
-  /// to say.
-  private func warnIfUnhandled(_ client: MartletClient) async {
-    guard let workers = try? await client.workers(),
-      !workers.contains(where: { $0.types.contains(type) })
-    else { return }
-    Console.error("martlet: warning: no live worker handles the type '\(Plain.line(type))'; the task waits for one")
+extension WorkerState {
+  /// One that names no queues is an older server's, which does not tell.
+  fileprivate func takes(from queue: String) -> Bool {
+    queues.isEmpty || queues.contains { QueuePattern($0)?.matches(queue) ?? false }
   }
 }

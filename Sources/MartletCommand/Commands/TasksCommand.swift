@@ -6,13 +6,15 @@ internal import MartletClient
 struct TasksCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tasks", abstract: "Look at tasks and steer them.",
-    subcommands: [List.self, Show.self, Follow.self, Cancel.self, Retry.self, Replay.self])
+    subcommands: [
+      List.self, Show.self, Explain.self, Follow.self, Patch.self, Cancel.self, Retry.self, Replay.self,
+    ])
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "List tasks, newest first.")
 
-    @Option(help: "Only these statuses (A,B).", transform: Values.statuses)
-    var status: Set<TaskStatus> = []
+    @Option(help: "Only these statuses (A,B); may be repeated.", transform: Values.statuses)
+    var status: [Set<TaskStatus>] = []
 
     @OptionGroup var filter: FilterOptions
     @OptionGroup var paging: PagingOptions
@@ -29,7 +31,7 @@ struct TasksCommand: AsyncParsableCommand {
 
   struct Show: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Show one task with its attempts, errors, log lines and events.",
+      abstract: "Show one task: why it is not running, its attempts with errors and log lines, its events.",
       discussion: "--json prints the task alone.")
 
     @OptionGroup var task: TaskArgument
@@ -42,7 +44,40 @@ struct TasksCommand: AsyncParsableCommand {
         guard !output.json else { return Console.json(found.json) }
         async let attempts = client.attempts(of: task.id)
         async let events = client.events(of: task.id)
-        Console.out(TaskSheet.rendered(found, attempts: try await attempts, events: try await events, for: .output))
+        // What has ended says so itself.
+        let explanation = found.status.isFinal ? nil : try await Self.explanation(of: task.id, client)
+        Console.out(
+          TaskSheet.rendered(
+            found, explanation: explanation, attempts: try await attempts, events: try await events, for: .output))
+      }
+    }
+
+    /// Nil from a server that cannot explain yet.
+    private static func explanation(of id: TaskID, _ client: MartletClient) async throws -> TaskExplanation? {
+      do {
+        return try await client.explain(id)
+      } catch let error as MartletClientError {
+        guard case .problem(let problem) = error, problem.status == 404 else { throw error }
+        return nil
+      }
+    }
+  }
+
+  struct Explain: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Tell why a task is not running now.")
+
+    @OptionGroup var task: TaskArgument
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+      try await server.withClient { client in
+        let explanation = try await client.explain(task.id)
+        if output.json {
+          Console.json(explanation.json)
+        } else {
+          Console.out(OperationsTable.explanation(explanation, for: .output))
+        }
       }
     }
   }
@@ -67,15 +102,33 @@ struct TasksCommand: AsyncParsableCommand {
 
   struct Cancel: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Cancel a task.", discussion: "A running one is told, and ends when its worker lets go.")
+      abstract: "Cancel a task by its id, or all that match.",
+      discussion: "A running one is told, and ends when its worker lets go.")
 
-    @OptionGroup var task: TaskArgument
+    @Argument(help: "The task's id; leave it out to go by filters.", transform: Values.taskID)
+    var id: TaskID?
+
+    @Option(help: "Only these statuses (A,B); may be repeated.", transform: Values.statuses)
+    var status: [Set<TaskStatus>] = []
+
+    @OptionGroup var filter: FilterOptions
+    @OptionGroup var bulk: BulkArguments
     @OptionGroup var output: OutputOptions
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
+      let filter = try filter.filter(statuses: status)
+      guard let id else {
+        let options = try bulk.options(for: filter)
+        return try await server.withClient { client in
+          bulk.show(try await client.cancelTasks(filter, options), output, "cancelled, or asked to end")
+        }
+      }
+      guard filter == TaskFilter(), !bulk.all, !bulk.dryRun, bulk.limit == nil, bulk.rate == nil else {
+        throw ValidationError("give either a task's id, or filters")
+      }
       try await server.withClient { client in
-        let cancelled = try await client.cancel(task.id)
+        let cancelled = try await client.cancel(id)
         let words = cancelled.status == .cancelled ? "CANCELLED" : "\(cancelled.status.rawValue), cancel requested"
         Steered.show(cancelled, output, words)
       }
@@ -114,7 +167,7 @@ struct TasksCommand: AsyncParsableCommand {
     }
   }
 
-  private enum Steered {
+  enum Steered {
     static func show(_ task: RemoteTask, _ output: OutputOptions, _ words: String) {
       if output.json { Console.json(task.json) } else { Console.out("\(task.id) \(words)") }
     }

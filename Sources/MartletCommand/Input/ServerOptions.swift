@@ -10,6 +10,11 @@ struct ServerOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Address of the server (or MARTLET_SERVER).", valueName: "url"))
   var server: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "An API key (or MARTLET_API_KEY, which others on this machine do not see).", valueName: "key"))
+  var apiKey: String?
+
   /// Runs `body` with a client. A server that does not answer is told at once: whoever typed the command is waiting.
   func withClient<Result>(_ body: (MartletClient) async throws -> Result) async throws -> Result {
     let (server, credential) = resolved(ProcessInfo.processInfo.environment)
@@ -18,12 +23,12 @@ struct ServerOptions: ParsableArguments {
     return try await MartletClient.withClient(server: server, credential: credential, options: options, body)
   }
 
-  /// The option wins over the environment, a key over a token; empty variables count as absent.
+  /// An option wins over the environment, a key over a token; empty variables count as absent.
   func resolved(_ environment: [String: String]) -> (server: String, credential: MartletClient.Credential) {
     func variable(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
     let server = server ?? variable("MARTLET_SERVER") ?? Self.defaultServer
     let credential =
-      variable("MARTLET_API_KEY").map(MartletClient.Credential.apiKey)
+      (apiKey ?? variable("MARTLET_API_KEY")).map(MartletClient.Credential.apiKey)
       ?? variable("MARTLET_TOKEN").map(MartletClient.Credential.token) ?? .none
     return (server, credential)
   }

@@ -26,10 +26,15 @@ struct SettingsOptions: ParsableArguments {
   var durability: String?
 
   func load() throws(CommandFailure) -> LoadedSettings {
-    let flags = [
+    try Self.load([
       "config.file": config, "server.host": host, "server.port": port, "database.url": database,
       "server.roles": roles, "database.durability": durability,
-    ].compactMapValues(\.self)
+    ])
+  }
+
+  /// - Parameter flags: by the setting's key; nil was not given.
+  static func load(_ flags: [String: String?]) throws(CommandFailure) -> LoadedSettings {
+    let flags = flags.compactMapValues(\.self)
     do throws(SettingsError) {
       return try Settings.load(
         flags: flags, environment: ProcessInfo.processInfo.environment,

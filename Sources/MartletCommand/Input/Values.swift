@@ -47,7 +47,7 @@ enum Values {
   /// A comma list, in either case; `FAILED` and `DEAD_LETTER` mean `DEAD`.
   static func statuses(_ text: String) throws -> Set<TaskStatus> {
     var statuses: Set<TaskStatus> = []
-    for name in text.split(separator: ",") {
+    for name in try names(text) {
       guard let status = TaskStatus(wireName: name.uppercased()) else {
         let all = TaskStatus.allCases.map(\.rawValue).joined(separator: ", ")
         throw ValidationError("'\(name)' is none of \(all)")
@@ -57,8 +57,40 @@ enum Values {
     return statuses
   }
 
+  static func dependencyPolicy(_ text: String) throws -> DependencyPolicy {
+    guard let policy = DependencyPolicy(rawValue: text.uppercased()) else {
+      throw ValidationError("one of \(DependencyPolicy.allCases.map(\.rawValue).joined(separator: ", ")) was expected")
+    }
+    return policy
+  }
+
+  /// A number, or `none` for no limit.
+  static func limit(_ text: String) throws -> QueueChanges.Limit<Int> {
+    if text.lowercased() == "none" { return .unlimited }
+    guard let value = Int(text) else { throw ValidationError("a whole number was expected, or none for no limit") }
+    return .value(value)
+  }
+
+  /// A number with or without a fraction, or `none` for no limit.
+  static func rate(_ text: String) throws -> QueueChanges.Limit<Double> {
+    if text.lowercased() == "none" { return .unlimited }
+    guard let value = Double(text), value.isFinite else {
+      throw ValidationError("a number was expected, or none for no limit")
+    }
+    return .value(value)
+  }
+
+  /// A comma list. A variable of a shell that is not set makes an empty name: without one, the list would stand for everything.
   static func names(_ text: String) throws -> [String] {
-    text.split(separator: ",").map(String.init)
+    let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    guard !names.contains("") else { throw ValidationError("a name is empty; is a variable not set?") }
+    return names
+  }
+
+  /// Anything but nothing; as above.
+  static func text(_ text: String) throws -> String {
+    guard !text.isEmpty else { throw ValidationError("it is empty; is a variable not set?") }
+    return text
   }
 
   static func pair(_ text: String) throws -> Pair {

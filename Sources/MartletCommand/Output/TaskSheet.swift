@@ -5,10 +5,18 @@ internal import MartletClient
 internal import MartletCore
 
 enum TaskSheet {
+  /// Of a task that waits for a thousand, nobody reads them all.
+  private static let mostDependencies = 20
+
   static func rendered(
-    _ task: RemoteTask, attempts: [RemoteAttempt], events: [RemoteEvent], for terminal: Terminal
+    _ task: RemoteTask, explanation: TaskExplanation? = nil, attempts: [RemoteAttempt], events: [RemoteEvent],
+    for terminal: Terminal
   ) -> String {
     var lines = fields(of: task, terminal)
+    if let explanation {
+      let title = task.status == .running ? "Where it is" : "Why it is not running"
+      lines += ["", terminal.styled(title, .bold)] + OperationsTable.lines(of: explanation, terminal)
+    }
     lines += ["", terminal.styled("Attempts", .bold)]
     lines += attempts.isEmpty ? ["  none yet"] : attempts.flatMap { Self.lines(of: $0, terminal) }
     lines += ["", terminal.styled("Events", .bold)]
@@ -52,6 +60,8 @@ enum TaskSheet {
     add("status", task.status.rawValue + note, TaskTable.style(of: task.status))
     add("priority", String(task.priority))
     add("attempt", "\(task.attempt) of \(task.maxAttempts), \(task.retriesLeft) retries left")
+    add("timeout", task.timeoutSeconds.map(Format.seconds))
+    add("backoff", task.backoff.map(Format.backoff))
     add("worker", task.worker)
     add("progress", task.progress.map { "\(Format.number($0.percent)) %\($0.message.map { "  \($0)" } ?? "")" })
     add("created", task.createdAt.description)
@@ -62,9 +72,17 @@ enum TaskSheet {
     add("expires", task.expiresAt?.description)
     add("tags", task.tags.isEmpty ? nil : task.tags.joined(separator: ", "))
     for (name, value) in task.metadata.sorted(by: { $0.key < $1.key }) { add("metadata", "\(name)=\(value)") }
+    add("key", task.idempotencyKey)
+    add("concurrency", task.concurrencyKey.map { "key \($0)" })
+    add("graph", task.graphID.map { "\($0)\(task.ref.map { ref in ", as \(ref)" } ?? "")" })
+    for id in task.dependencies.prefix(Self.mostDependencies) { add("depends on", id.description) }
+    let more = task.dependencies.count - Self.mostDependencies
+    if more > 0 { add("depends on", "\(more) more, see --json") }
+    if !task.dependencies.isEmpty { add("if one fails", task.onDependencyFailure?.rawValue) }
     add("replay of", task.replayOf?.description)
+    add("schedule", task.scheduleName)
     add("payload", task.payload.map { shortened($0) })
-    add("result", task.result.map { shortened($0) + (task.resultTruncated ? " (cut short)" : "") })
+    add("result", result(of: task))
     add("last error", task.lastError.map { "\($0.type): \($0.message)" }, .bad)
     return lines
   }
@@ -82,6 +100,12 @@ enum TaskSheet {
     if let finishedAt = attempt.finishedAt { head += "  took \(Format.duration(finishedAt - attempt.startedAt))" }
     if let worker = attempt.worker { head += "  on \(Plain.line(worker))" }
     return [head] + details(of: attempt, terminal).map { "     \($0)" }
+  }
+
+  /// Nil where there is none to tell of.
+  static func result(of task: RemoteTask) -> String? {
+    if task.resultTruncated { return "left out: over \(Limits.resultBytes / 1024) KiB" }
+    return task.result.map { shortened($0) }
   }
 
   /// JSON of any length on a line; the whole is in `--json`.

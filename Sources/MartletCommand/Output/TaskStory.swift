@@ -7,6 +7,8 @@ struct TaskStory {
   /// Set before each line where several tasks are told at once.
   var label: String?
   var terminal = Terminal.plain
+  /// Whether the last of the latest lines tells a progress.
+  private(set) var endsWithProgress = false
   private var told = 0
   private var starts = 0
   private var attemptsTold: Set<Int> = []
@@ -21,12 +23,14 @@ struct TaskStory {
   /// The lines for what is new. `events` and `attempts` are all there are; what was told before is passed over.
   mutating func lines(_ task: RemoteTask, events: [RemoteEvent], attempts: [RemoteAttempt]) -> [String] {
     var lines: [String] = []
+    endsWithProgress = false
     for event in events where event.sequence > told {
       told = event.sequence
       lines += self.lines(event, task, attempts, isLatest: event.sequence == events.last?.sequence)
     }
     if let now = task.progress, now != progress, task.status == .running {
       progress = now
+      endsWithProgress = true
       let message = now.message.map { "  \(Plain.line($0))" } ?? ""
       lines.append(line(at: task.updatedAt, "progress", "\(Format.number(now.percent)) %\(message)"))
     }
@@ -90,7 +94,7 @@ struct TaskStory {
     let reason = task.reason.map { " (\(Plain.line($0)))" } ?? ""
     let attempts = "\(task.attempt) attempt\(task.attempt == 1 ? "" : "s")"
     var lines = ["\(status)\(reason) after \(attempts)"]
-    if let result = task.result { lines.append("result \(Plain.line(TaskSheet.shortened(result)))") }
+    if let result = TaskSheet.result(of: task) { lines.append("result \(Plain.line(result))") }
     return lines
   }
 

@@ -22,12 +22,43 @@ enum TaskTable {
   static func queues(_ queues: [QueueState], for terminal: Terminal) -> String {
     var table = Table(columns: [.init("QUEUE", shrinks: true)])
     table.columns += TaskStatus.allCases.map { .init($0.rawValue, isNumber: true) }
-    table.columns += [.init("OLDEST READY", isNumber: true), .init("PER SECOND", isNumber: true)]
+    table.columns += [.init("OLDEST READY", isNumber: true), .init("PER SECOND", isNumber: true), .init("")]
     table.rows = queues.map { queue in
       var row = [Table.Cell(queue.name)] + counts(queue.depth)
       row.append(.init(queue.oldestReadySeconds.map(Format.seconds) ?? "-"))
       row.append(.init(queue.throughputPerSecond.map { Format.number($0) } ?? "-"))
+      row.append(.init(queue.paused ? "paused" : ""))
       return row
+    }
+    return table.rendered(for: terminal)
+  }
+
+  static func types(_ types: [TypeState], for terminal: Terminal) -> String {
+    var table = Table(columns: [.init("TYPE", shrinks: true)])
+    table.columns += TaskStatus.allCases.map { .init($0.rawValue, isNumber: true) }
+    table.columns += [.init("WORKERS", isNumber: true), .init("")]
+    table.rows = types.map { type in
+      [Table.Cell(type.name)] + counts(type.counts) + [
+        .init(String(type.workers.count)), .init(type.rules.paused ? "paused" : ""),
+      ]
+    }
+    return table.rendered(for: terminal)
+  }
+
+  /// Tasks are named by their `ref` where they have one.
+  static func graph(_ graph: RemoteGraph, for terminal: Terminal) -> String {
+    let names = Dictionary(graph.tasks.map { ($0.id, $0.ref ?? $0.id.description) }) { first, _ in first }
+    let parents = Dictionary(grouping: graph.edges, by: \.to).mapValues { $0.map(\.from) }
+    var table = Table(columns: [
+      .init("ID"), .init("REF", shrinks: true), .init("TYPE", shrinks: true), .init("STATUS"),
+      .init("WAITS FOR", shrinks: true),
+    ])
+    table.rows = graph.tasks.map { task in
+      let waitsFor = (parents[task.id] ?? []).map { names[$0] ?? $0.description }
+      return [
+        .init(task.id.description), .init(task.ref ?? ""), .init(task.type), status(task.status),
+        .init(waitsFor.joined(separator: ", ")),
+      ]
     }
     return table.rendered(for: terminal)
   }

@@ -7,6 +7,8 @@ struct Terminal: Sendable {
   /// Columns; nil where lines may be of any length.
   var width: Int?
   var hasColour: Bool
+  /// It takes the control sequences of ECMA-48.
+  var movesCursor = false
 
   /// A file or a pipe.
   static let plain = Terminal(isTerminal: false, width: nil, hasColour: false)
@@ -18,7 +20,8 @@ struct Terminal: Sendable {
     let known = ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
     return Terminal(
       isTerminal: true, width: known ? Int(size.ws_col) : 80,
-      hasColour: wantsColour(ProcessInfo.processInfo.environment))
+      hasColour: wantsColour(ProcessInfo.processInfo.environment),
+      movesCursor: ProcessInfo.processInfo.environment["TERM", default: "dumb"] != "dumb")
   }()
 
   /// https://no-color.org: any value but the empty one.

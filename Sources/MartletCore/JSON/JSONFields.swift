@@ -5,21 +5,32 @@
 package struct JSONFields {
   private let values: [String: JSONSlice]
   private let pointer: String
+  private let mendsTexts: Bool
+
+  /// Names in one object, entries in one array: further ones are not looked at. So a body costs no more than its own length,
+  /// whatever is in it.
+  package static let most = (names: 256, entries: 10_000)
 
   /// Anything but an object is a problem at `pointer`, and then all fields are absent.
-  package init(_ slice: JSONSlice, at pointer: String, known names: [String], problems: inout Problems) {
+  /// - Parameter mendsTexts: texts that are not whole characters are taken with U+FFFD in the gaps.
+  package init(
+    _ slice: JSONSlice, at pointer: String, known names: [String], mendsTexts: Bool = false, problems: inout Problems
+  ) {
     self.pointer = pointer
+    self.mendsTexts = mendsTexts
     var values: [String: JSONSlice] = [:]
-    if let members = slice.members {
-      for (name, value) in members {
+    let most = max(Self.most.names, names.count)
+    if let members = slice.members(atMost: most + 1) {
+      for (name, value) in members.prefix(most) {
         let place = pointer + "/" + JSONPointer.escaped(name)
         if !names.contains(name) {
-          let hint = nearestName(to: name, among: names).map { "; did you mean \($0)?" } ?? ""
+          let hint = problems.areFull ? "" : nearestName(to: name, among: names).map { "; did you mean \($0)?" } ?? ""
           problems.add(place, "is not a known field\(hint)")
         } else if values.updateValue(value, forKey: name) != nil {
           problems.add(place, "is given twice")
         }
       }
+      if members.count > most { problems.add(pointer, "has more than \(most) fields") }
     } else {
       problems.add(pointer, "must be an object")
     }
@@ -36,7 +47,8 @@ package struct JSONFields {
   }
 
   package func string(_ name: String, _ problems: inout Problems) -> String? {
-    read(name, "a string", &problems) { $0.string }
+    guard let slice = value(name) else { return nil }
+    return text(slice, at: place(name), &problems)
   }
 
   package func bool(_ name: String, _ problems: inout Problems) -> Bool? {
@@ -55,26 +67,45 @@ package struct JSONFields {
     read(name, "a time in RFC 3339, such as 2026-02-01T10:00:00.000Z", &problems) { $0.string.flatMap(Timestamp.init) }
   }
 
-  package func strings(_ name: String, _ problems: inout Problems) -> [String]? {
-    guard let elements = read(name, "an array of strings", &problems, { $0.elements }) else { return nil }
-    return elements.enumerated().compactMap { index, element in
-      if let string = element.string { return string }
-      problems.add(place(name) + "/\(index)", "must be a string")
+  /// - Parameter last: only so many at the end are wanted, however many there are; up to twice as many are given.
+  package func strings(_ name: String, last: Int? = nil, _ problems: inout Problems) -> [String]? {
+    guard let slice = value(name) else { return nil }
+    guard slice.kind == .array else {
+      problems.add(place(name), "must be an array of strings")
       return nil
     }
+    var strings: [String] = []
+    let most = last.map { 2 * $0 } ?? Self.most.entries
+    slice.forEachElement { index, element in
+      if strings.count == most {
+        guard last != nil else {
+          problems.add(place(name), "has more than \(most) entries")
+          return false
+        }
+        strings.removeFirst(most / 2)
+      }
+      if let string = text(element, at: "\(place(name))/\(index)", &problems) { strings.append(string) }
+      return last != nil || !problems.areFull
+    }
+    return strings
   }
 
   /// An object whose values are all strings.
   package func stringMap(_ name: String, _ problems: inout Problems) -> [String: String]? {
-    guard let members = read(name, "an object of strings", &problems, { $0.members }) else { return nil }
+    guard let slice = value(name) else { return nil }
+    guard let members = slice.members(atMost: Self.most.names + 1) else {
+      problems.add(place(name), "must be an object of strings")
+      return nil
+    }
     var map: [String: String] = [:]
-    for (key, value) in members {
+    for (key, value) in members.prefix(Self.most.names) {
       let place = place(name) + "/" + JSONPointer.escaped(key)
-      guard let string = value.string else {
-        problems.add(place, "must be a string")
-        continue
-      }
+      guard let string = text(value, at: place, &problems) else { continue }
       if map.updateValue(string, forKey: key) != nil { problems.add(place, "is given twice") }
+    }
+    if members.count > Self.most.names { problems.add(place(name), "has more than \(Self.most.names) names") }
+    if !mendsTexts, slice.hasLoneSurrogate, !members.contains(where: \.value.hasLoneSurrogate) {
+      problems.add(place(name), "has a name with half of a surrogate pair, which is no character")
     }
     return map
   }
@@ -89,6 +120,18 @@ package struct JSONFields {
 
   package func place(_ name: String) -> String {
     pointer + "/" + JSONPointer.escaped(name)
+  }
+
+  private func text(_ slice: JSONSlice, at place: String, _ problems: inout Problems) -> String? {
+    guard let string = slice.string else {
+      problems.add(place, "must be a string")
+      return nil
+    }
+    guard mendsTexts || !slice.hasLoneSurrogate else {
+      problems.add(place, "has half of a surrogate pair, which is no character")
+      return nil
+    }
+    return string
   }
 
   private func value(_ name: String) -> JSONSlice? {
@@ -108,6 +151,7 @@ package struct JSONFields {
 
 /// The known name that a mistyped one most likely means: at most two edits, or a third of its length, away.
 package func nearestName(to name: String, among names: some Sequence<String>) -> String? {
+  guard name.utf8.count <= 64 else { return nil }
   let wanted = Array(name.lowercased())
   let close = names.map { (name: $0, distance: editDistance(wanted, Array($0.lowercased()))) }
     .min { $0.distance < $1.distance }

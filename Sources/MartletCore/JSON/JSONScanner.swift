@@ -9,7 +9,9 @@ package enum JSONError: Error, Sendable, Hashable {
 }
 
 package enum JSONScanner {
-  /// The root value of a text that is one JSON value in valid UTF-8, nested at most `maxDepth` (≤ 64) deep.
+  /// The root value of a text that is one JSON value in valid UTF-8, nested at most `maxDepth` (≤ 128) deep.
+  /// What nests values that were accepted elsewhere, such as an answer with payloads in it, may be deeper than
+  /// `Limits.jsonDepth`.
   package static func scan(_ bytes: [UInt8], maxDepth: Int = Limits.jsonDepth) throws(JSONError) -> JSONSlice {
     let range = try bytes.withUnsafeBufferPointer { (buffer) throws(JSONError) in
       var checker = Checker(bytes: buffer, maxDepth: maxDepth)
@@ -25,11 +27,11 @@ private struct Checker {
   var position = 0
   var depth = 0
   /// Bit `depth - 1` is set where that level is an object.
-  var objects: UInt64 = 0
+  var objects: UInt128 = 0
 
   init(bytes: UnsafeBufferPointer<UInt8>, maxDepth: Int) {
     self.bytes = bytes
-    self.maxDepth = min(maxDepth, 64)
+    self.maxDepth = min(maxDepth, 128)
   }
 
   private enum Expected { case value, valueOrEnd, keyOrEnd, key, commaOrEnd }
@@ -80,12 +82,12 @@ private struct Checker {
     return start..<end
   }
 
-  private var isInObject: Bool { objects & (1 << UInt64(depth - 1)) != 0 }
+  private var isInObject: Bool { objects & (1 << UInt128(depth - 1)) != 0 }
 
   private mutating func open(object: Bool) throws(JSONError) {
     guard depth < maxDepth else { throw .tooDeep(limit: maxDepth) }
     position += 1
-    let bit: UInt64 = 1 << UInt64(depth)
+    let bit: UInt128 = 1 << UInt128(depth)
     objects = object ? objects | bit : objects & ~bit
     depth += 1
   }

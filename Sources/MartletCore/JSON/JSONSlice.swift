@@ -58,23 +58,61 @@ package struct JSONSlice: Sendable {
   }
 
   /// Names and values in order, repeated names included; nil if this is no object.
-  package var members: [(name: String, value: JSONSlice)]? {
+  package var members: [(name: String, value: JSONSlice)]? { members(atMost: .max) }
+
+  /// The first of them.
+  package func members(atMost limit: Int) -> [(name: String, value: JSONSlice)]? {
     guard kind == .object else { return nil }
     var members: [(name: String, value: JSONSlice)] = []
     var cursor = Cursor(text: text, position: range.lowerBound + 1)
-    while let name = cursor.next() {
+    while members.count < limit, let name = cursor.next() {
       guard let value = cursor.next() else { break }
       members.append((Self.unescaped(text[(name.lowerBound + 1)..<(name.upperBound - 1)]), slice(value)))
     }
     return members
   }
 
-  package var elements: [JSONSlice]? {
+  package var elements: [JSONSlice]? { elements(atMost: .max) }
+
+  /// The first of them.
+  package func elements(atMost limit: Int) -> [JSONSlice]? {
     guard kind == .array else { return nil }
     var elements: [JSONSlice] = []
-    var cursor = Cursor(text: text, position: range.lowerBound + 1)
-    while let element = cursor.next() { elements.append(slice(element)) }
+    forEachElement { _, element in
+      elements.append(element)
+      return elements.count < limit
+    }
     return elements
+  }
+
+  /// Each element of an array with its index, until `body` is false. Nothing is kept of them.
+  package func forEachElement(_ body: (Int, JSONSlice) -> Bool) {
+    guard kind == .array else { return }
+    var cursor = Cursor(text: text, position: range.lowerBound + 1)
+    var index = 0
+    while let element = cursor.next(), body(index, slice(element)) { index += 1 }
+  }
+
+  /// True where a string in it has one half of a surrogate pair without the other: JSON can write it (RFC 8259 §8.2), and no text
+  /// can hold it.
+  package var hasLoneSurrogate: Bool {
+    var awaitsLow = false
+    var position = range.lowerBound
+    while position < range.upperBound {
+      var unit: UInt16?
+      if text[position] != UInt8(ascii: "\\") {
+        position += 1
+      } else if text[position + 1] == UInt8(ascii: "u") {
+        unit = text[position + 2..<position + 6].reduce(0) { $0 << 4 | UInt16(hexValue($1) ?? 0) }
+        position += 6
+      } else {
+        position += 2
+      }
+      let isLow = unit.map { 0xDC00...0xDFFF ~= $0 } ?? false
+      guard isLow == awaitsLow else { return true }
+      awaitsLow = unit.map { 0xD800...0xDBFF ~= $0 } ?? false
+    }
+    return awaitsLow
   }
 
   /// The value of the first member of this name.

@@ -77,6 +77,20 @@ extension TaskEventType {
   }
 }
 
+extension DependencyPolicy {
+  package var code: Int64 {
+    switch self {
+    case .hold: 1
+    case .cancel: 2
+    case .run: 3
+    }
+  }
+
+  package init(code: Int64) throws {
+    self = try decode(code, DependencyPolicy.allCases, \.code, "dependency policy")
+  }
+}
+
 extension RetryPolicy {
   /// `exponential 1.0 2.0 3600.0 0.2`: cheaper to write and read than JSON, and as easy for people.
   package var column: String {

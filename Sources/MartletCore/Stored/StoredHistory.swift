@@ -4,6 +4,7 @@
 /// What the run row tells of the history.
 package struct StoredRun: Sendable {
   package var createdAt: Timestamp
+  package var submittedBy: String
   package var attempt: Int
   package var sequence: Int
   package var readyBy: Int64
@@ -16,10 +17,12 @@ package struct StoredRun: Sendable {
   package var finishedAt: Timestamp?
 
   package init(
-    createdAt: Timestamp, attempt: Int, sequence: Int, readyBy: Int64, readyAt: Timestamp?, readySequence: Int,
+    createdAt: Timestamp, submittedBy: String?, attempt: Int, sequence: Int, readyBy: Int64, readyAt: Timestamp?,
+    readySequence: Int,
     startedAt: Timestamp?, startedSequence: Int, worker: String, outcome: AttemptOutcome?, finishedAt: Timestamp?
   ) {
     self.createdAt = createdAt
+    self.submittedBy = submittedBy ?? Actor.api
     self.attempt = attempt
     self.sequence = sequence
     self.readyBy = readyBy
@@ -40,9 +43,23 @@ package struct StoredRun: Sendable {
       logs: [])
   }
 
+  /// - Parameter ended: those within the page.
+  package func page(_ range: HistoryRange, ended: [StoredAttempt], sentBefore lines: [Int: [String]])
+    -> HistoryPage<AttemptRecord>
+  {
+    let attempts = ended.map(\.record) + (attemptRecord.map { [$0] } ?? [])
+    return range.page(attempts.filter { range.contains($0.number) }.with(sentBefore: lines), latest: attempt)
+  }
+
+  /// - Parameters: may have more than the page.
+  package func page(_ range: HistoryRange, ended: [StoredAttempt], told: [TaskEvent]) -> HistoryPage<TaskEvent> {
+    let events = (events + ended.flatMap(\.events) + told).filter { range.contains($0.sequence) }
+    return range.page(events.sorted { $0.sequence < $1.sequence }, latest: sequence)
+  }
+
   /// `received` among them, which no row but the body tells.
   package var events: [TaskEvent] {
-    var events = [TaskEvent(sequence: 1, type: .received, at: createdAt, actor: Actor.api)]
+    var events = [TaskEvent(sequence: 1, type: .received, at: createdAt, actor: submittedBy)]
     if readySequence > 0, let readyAt {
       events.append(TaskEvent(sequence: readySequence, type: .ready, at: readyAt, actor: Actor.readyBy(readyBy)))
     }
@@ -86,6 +103,9 @@ package struct StoredAttempt: Sendable {
     self.rescued = rescued
   }
 
+  /// At most so many events tell the end of an attempt.
+  package static let mostEnds = 4
+
   package var events: [TaskEvent] {
     guard let outcome = record.outcome, let finishedAt = record.finishedAt else { return [] }
     var events: [TaskEvent] = []
@@ -115,4 +135,17 @@ package struct StoredAttempt: Sendable {
 extension Actor {
   /// `ready_by`
   package static func readyBy(_ code: Int64) -> String { code == 1 ? scheduler : api }
+}
+
+extension [AttemptRecord] {
+  /// Puts what came with renewals, by the attempt's number, before what came with the report.
+  package func with(sentBefore lines: [Int: [String]]) -> [AttemptRecord] {
+    guard !lines.isEmpty else { return self }
+    return map { record in
+      guard let earlier = lines[record.number] else { return record }
+      var record = record
+      record.logs = keptLogs(earlier + record.logs)
+      return record
+    }
+  }
 }

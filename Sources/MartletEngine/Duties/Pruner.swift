@@ -4,7 +4,7 @@ internal import Logging
 internal import MartletCore
 
 extension PeriodicService {
-  /// Final tasks past their retention are deleted, a few at a time.
+  /// Final tasks and entries of the audit past their retention are deleted, a few at a time.
   static func pruner(_ engine: EngineParts, policy: RetentionPolicy) -> PeriodicService {
     PeriodicService("pruner", clock: engine.clock, random: engine.random, logger: engine.logger) {
       () throws(StoreError) in
@@ -12,7 +12,11 @@ extension PeriodicService {
         try await engine.store.prune(policy, limit: 500)
       }
       if pruned > 0 { engine.logger.debug("pruned \(pruned) tasks") }
-      return pruned == 500 ? .milliseconds(100) : .seconds(10)
+      // An audit grows slowly; what it has too much of is found in its order.
+      let forgotten = try await engine.store.pruneAudit(olderThan: AuditEntry.retention, limit: 500)
+      _ = try await engine.store.pruneBulk(olderThan: BulkJob.retention, limit: 500)
+      // Some thousand tasks a second go so, more than come in.
+      return max(pruned, forgotten) == 500 ? .milliseconds(50) : .seconds(10)
     }
   }
 }

@@ -11,9 +11,14 @@ public final class AttemptContext: Sendable {
   private let state: Mutex<State>
 
   struct State {
+    /// Lines that the store has not been told yet, and their bytes.
     var logs: [String] = []
+    var logBytes = 0
+    /// Lines on their way there with a renewal.
+    var sentLogs: [String] = []
     var progress: Progress?
     var progressIsNew = false
+    var stop: StopCause?
   }
 
   package init(task: ClaimedTask, logger: Logger) {
@@ -53,11 +58,13 @@ public final class AttemptContext: Sendable {
     return logger
   }
 
-  /// Keeps a line with the attempt: the last 1,000 lines and 64 KiB stay, on success too.
+  /// Keeps a line with the attempt: the last 1,000 lines and 64 KiB stay, on success too. Stored with the next renewal of the lease,
+  /// at the latest with the attempt's end.
   public func log(_ line: String) {
     state.withLock { state in
       state.logs.append(line)
-      if state.logs.count > 2 * Limits.logLines { state.logs.removeFirst(Limits.logLines) }
+      state.logBytes += line.utf8.count + 1
+      if state.logs.count > 2 * Limits.logLines || state.logBytes > 2 * Limits.logBytes { state.cutLogs() }
     }
   }
 
@@ -71,15 +78,47 @@ public final class AttemptContext: Sendable {
     }
   }
 
-  var logLines: [String] { state.withLock { $0.logs } }
+  /// What the attempt's end has to tell: all lines that may not be in the store yet.
+  var logLines: [String] { state.withLock { $0.sentLogs + $0.logs } }
 
-  /// Progress that the store has not been told yet.
-  func takeProgress() -> Progress? {
+  /// Why the handler should stop, once it should: told before its Swift task is cancelled.
+  package var stop: StopCause? { state.withLock { $0.stop } }
+
+  func stopped(_ cause: StopCause) {
+    state.withLock { $0.stop = $0.stop ?? cause }
+  }
+
+  /// What a renewal shall tell the store. One at a time, each followed by `newsAreStored` or `newsAreNotStored`.
+  func takeNews() -> (progress: Progress?, logs: [String]) {
     state.withLock { state in
-      guard state.progressIsNew else { return nil }
-      state.progressIsNew = false
-      return state.progress
+      state.sentLogs = keptLogs(state.logs)
+      state.logs = []
+      state.logBytes = 0
+      defer { state.progressIsNew = false }
+      return (state.progressIsNew ? state.progress : nil, state.sentLogs)
     }
+  }
+
+  func newsAreStored() {
+    state.withLock { $0.sentLogs = [] }
+  }
+
+  /// As far as is known: told again, they may be there twice.
+  func newsAreNotStored() {
+    state.withLock { state in
+      state.progressIsNew = state.progress != nil
+      guard !state.sentLogs.isEmpty else { return }
+      state.logs = state.sentLogs + state.logs
+      state.sentLogs = []
+      state.cutLogs()
+    }
+  }
+}
+
+extension AttemptContext.State {
+  fileprivate mutating func cutLogs() {
+    logs = keptLogs(logs)
+    logBytes = logs.reduce(0) { $0 + $1.utf8.count + 1 }
   }
 }
 

@@ -21,6 +21,14 @@ package struct HandlerRegistry: Sendable {
     self.handlers = byType
   }
 
+  /// One way to carry out tasks of types that are only known at run time.
+  package init(
+    types: [String], run: @escaping @Sendable ([UInt8], AttemptContext) async throws -> TaskResult
+  ) {
+    let handler = RegisteredHandler(run: run)
+    handlers = Dictionary(types.map { ($0, handler) }) { first, _ in first }
+  }
+
   package var types: [String] { handlers.keys.sorted() }
 
   package subscript(type: String) -> RegisteredHandler? { handlers[type] }
@@ -36,6 +44,11 @@ package struct RegisteredHandler: Sendable {
   package let problems: @Sendable ([UInt8]) -> [ValidationProblem]
   /// Throws `BadPayload` before any of the handler's own code has run.
   package let run: @Sendable ([UInt8], AttemptContext) async throws -> TaskResult
+
+  fileprivate init(run: @escaping @Sendable ([UInt8], AttemptContext) async throws -> TaskResult) {
+    problems = { _ in [] }
+    self.run = run
+  }
 
   init<Handler: TaskHandler>(_ handler: Handler) {
     problems = { bytes in

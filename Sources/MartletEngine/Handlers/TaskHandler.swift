@@ -49,6 +49,11 @@ public struct TaskResult: Sendable {
     TaskResult(kind: .success(try encodeJSON(value)))
   }
 
+  /// Succeeded; `json` is one JSON value, or nil where there is nothing to show.
+  package static func success(json: [UInt8]?) -> TaskResult {
+    TaskResult(kind: .success(json))
+  }
+
   /// Not done: look again after `duration`. Holds no worker meanwhile and costs none of the task's retries.
   public static func snooze(for duration: Duration) -> TaskResult {
     TaskResult(kind: .snooze(duration))

@@ -15,7 +15,7 @@ final class EngineMetrics: Sendable {
 
   func submitted(_ lane: Lane) {
     series.submitted(lane)
-    recent.submitted(at: clock.now)
+    recent.submitted(to: lane.queue, at: clock.now)
   }
 
   func started(_ lane: Lane, waited: Duration) {

@@ -18,8 +18,11 @@ package final class RecentRates: Sendable {
     slots = Mutex(Array(repeating: Slot(), count: Self.slotCount))
   }
 
-  package func submitted(_ count: Int = 1, at now: MonotonicTime) {
-    withSlot(at: now) { $0.submitted += count }
+  package func submitted(_ count: Int = 1, to queue: String? = nil, at now: MonotonicTime) {
+    withSlot(at: now) { slot in
+      slot.submitted += count
+      if let queue { Self.add(count, of: queue, to: &slot.submittedByQueue) }
+    }
   }
 
   package func started(waited: Duration, at now: MonotonicTime) {
@@ -30,11 +33,15 @@ package final class RecentRates: Sendable {
     withSlot(at: now) { slot in
       slot.finished += 1
       slot.run.record(duration)
-      if let known = slot.finishedByQueue.index(forKey: queue) {
-        slot.finishedByQueue.values[known] += 1
-      } else if slot.finishedByQueue.count < Self.queueLimit {
-        slot.finishedByQueue[queue] = 1
-      }
+      Self.add(1, of: queue, to: &slot.finishedByQueue)
+    }
+  }
+
+  private static func add(_ count: Int, of queue: String, to counts: inout [String: Int]) {
+    if let known = counts.index(forKey: queue) {
+      counts.values[known] += count
+    } else if counts.count < queueLimit {
+      counts[queue] = count
     }
   }
 
@@ -43,6 +50,7 @@ package final class RecentRates: Sendable {
     package var finishedPerSecond: Double
     /// Queues without an entry had nothing.
     package var finishedPerSecondByQueue: [String: Double]
+    package var submittedPerSecondByQueue: [String: Double]
     /// Nil when no attempt began.
     package var wait: Statistics.Latency?
     /// Nil when no attempt ended.
@@ -56,15 +64,18 @@ package final class RecentRates: Sendable {
     var wait = LatencyHistogram()
     var run = LatencyHistogram()
     var byQueue: [String: Double] = [:]
+    var submittedByQueue: [String: Double] = [:]
     for slot in recent {
       wait.add(slot.wait)
       run.add(slot.run)
       for (queue, count) in slot.finishedByQueue { byQueue[queue, default: 0] += Double(count) / seconds }
+      for (queue, count) in slot.submittedByQueue { submittedByQueue[queue, default: 0] += Double(count) / seconds }
     }
     return Summary(
       submittedPerSecond: Double(recent.reduce(0) { $0 + $1.submitted }) / seconds,
       finishedPerSecond: Double(recent.reduce(0) { $0 + $1.finished }) / seconds,
-      finishedPerSecondByQueue: byQueue, wait: wait.latency, run: run.latency)
+      finishedPerSecondByQueue: byQueue, submittedPerSecondByQueue: submittedByQueue, wait: wait.latency,
+      run: run.latency)
   }
 
   private func withSlot(at now: MonotonicTime, _ body: (inout Slot) -> Void) {
@@ -101,6 +112,7 @@ private struct Slot: Sendable {
   var submitted = 0
   var finished = 0
   var finishedByQueue: [String: Int] = [:]
+  var submittedByQueue: [String: Int] = [:]
   var wait = LatencyHistogram()
   var run = LatencyHistogram()
 
@@ -109,6 +121,7 @@ private struct Slot: Sendable {
     submitted = 0
     finished = 0
     finishedByQueue.removeAll(keepingCapacity: true)
+    submittedByQueue.removeAll(keepingCapacity: true)
     wait.clear()
     run.clear()
   }

@@ -10,6 +10,16 @@ package struct QueueSummary: Sendable, Hashable {
   package var oldestReadySeconds: Double?
   /// Attempts of this queue's tasks that ended on this node within the last minute, per second.
   package var throughputPerSecond: Double
+  package var settings: QueueSettings
+}
+
+package struct TypeSummary: Sendable, Hashable {
+  package var name: String
+  package var settings: TypeSettings
+  /// Ids of the live workers that handle it.
+  package var workers: [String]
+  /// Every status, zeros included.
+  package var counts: [TaskStatus: Int]
 }
 
 package struct Statistics: Sendable, Hashable {
@@ -36,6 +46,8 @@ package struct Readiness: Sendable, Hashable {
     package var name: String
     package var isHealthy: Bool
     package var detail: String?
+    /// The detail has the store's own words, which may name hosts, users and files.
+    package var isForOperators = false
   }
   package var components: [Component]
   /// False when this node should get no traffic: store down, or draining.

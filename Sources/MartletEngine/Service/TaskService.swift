@@ -6,10 +6,12 @@ internal import Synchronization
 
 package final class TaskService: Sendable {
   package let defaults: TaskDefaults
-  private let parts: EngineParts
+  /// What is set for queues and types.
+  package let rules: QueueService
+  let parts: EngineParts
+  let bulkIDs: TaskIDGenerator
   private let registry: HandlerRegistry
-  private let ids: TaskIDGenerator
-  private let submitting: Coalescer<Submission, SubmissionVerdict>
+  let submitter: Submitter
   private let reading: Coalescer<TaskID, TaskRecord?>
   private let isDraining = Mutex(false)
   /// Shown with a store that works.
@@ -17,13 +19,12 @@ package final class TaskService: Sendable {
 
   init(_ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, storeNote: String?) {
     self.parts = parts
+    bulkIDs = TaskIDGenerator(random: parts.random)
     self.storeNote = storeNote
     self.registry = registry
     self.defaults = defaults
-    ids = TaskIDGenerator(random: parts.random)
-    submitting = Coalescer(lanes: parts.store.preferredConcurrency) { (submissions) throws(StoreError) in
-      try await parts.timed("submit") { () throws(StoreError) in try await parts.store.submit(submissions) }
-    }
+    rules = QueueService(parts, registry: registry)
+    submitter = Submitter(parts, registry: registry, defaults: defaults, types: rules.types)
     reading = Coalescer(lanes: 2) { (ids) throws(StoreError) in
       try await parts.timed("read") { () throws(StoreError) in try await parts.store.tasks(ids) }
     }
@@ -31,102 +32,48 @@ package final class TaskService: Sendable {
 
   // MARK: Submit
 
-  /// Accepts tasks, all or none; when it returns they are durable.
+  /// Accepts tasks, all or none; when it returns they are durable. One answer per task, in order.
+  package func submit(
+    _ request: SubmitRequest, as caller: Credential = .unguarded
+  ) async throws(ServiceError) -> [SubmittedTask] {
+    try await submitter.submit(request, as: caller)
+  }
+
+  /// The same for tasks without a request around them.
   package func submit(_ tasks: [NewTask]) async throws(ServiceError) -> [TaskRecord] {
-    var problems: [ValidationProblem] = []
-    var accepted: [AcceptedTask] = []
-    var isTooLarge = false
-    let now = try await storeNow()
-    for (index, task) in tasks.enumerated() {
-      do throws(ValidationFailure) {
-        accepted.append(try accept(task, now: now))
-      } catch {
-        let prefix = tasks.count == 1 ? "" : "/tasks/\(index)"
-        problems += error.problems.map { ValidationProblem(pointer: prefix + $0.pointer, detail: $0.detail) }
-        isTooLarge = isTooLarge || error.payloadTooLarge
-      }
-    }
-    guard problems.isEmpty else {
-      throw .invalid(ValidationFailure(problems, payloadTooLarge: isTooLarge && problems.count == 1))
-    }
-    return try await write(accepted)
+    try await submitter.submit(SubmitRequest(tasks.map { .init($0) }, isBatch: tasks.count != 1), as: .unguarded).map(
+      \.record)
   }
 
-  /// What a submission of this task would be refused for.
-  package func problems(in task: NewTask) async throws(ServiceError) -> [ValidationProblem] {
-    let now = try await storeNow()
-    do throws(ValidationFailure) {
-      _ = try accept(task, now: now)
-      return []
-    } catch {
-      return error.problems
-    }
-  }
-
-  private func accept(_ task: NewTask, now: Timestamp) throws(ValidationFailure) -> AcceptedTask {
-    let problems = payloadProblems(task)
-    do throws(ValidationFailure) {
-      let accepted = try task.accepted(id: ids.next(at: now), defaults: defaults, now: now)
-      guard problems.isEmpty else { throw ValidationFailure(problems) }
-      return accepted
-    } catch {
-      if error.payloadTooLarge { throw error }
-      throw ValidationFailure(error.problems + problems.filter { !error.problems.contains($0) })
-    }
-  }
-
-  /// What the type's own handler has against the payload; one that is too long is not looked at.
-  private func payloadProblems(_ task: NewTask) -> [ValidationProblem] {
-    guard task.payload.count <= defaults.maxPayloadBytes, let handler = registry[task.type] else { return [] }
-    return handler.problems(task.payload).map {
-      ValidationProblem(pointer: "/payload" + $0.pointer, detail: $0.detail)
-    }
-  }
-
-  private func write(_ tasks: [AcceptedTask]) async throws(ServiceError) -> [TaskRecord] {
-    let verdicts: [SubmissionVerdict]
-    do throws(StoreError) {
-      verdicts = try await submitting([Submission(tasks)])
-    } catch {
-      throw .store(error, tasks: tasks.map(\.id))
-    }
-    guard case .accepted(let at)? = verdicts.first else { return [] }
-    let records = tasks.map { TaskRecord($0, acceptedAt: at) }
-    tell(of: records)
-    return records
-  }
-
-  /// Rings for what was stored.
-  private func tell(of records: [TaskRecord]) {
-    var ready: Set<Lane> = []
-    var earliest: Duration?
-    for record in records {
-      let lane = Lane(queue: record.queue, type: record.type)
-      parts.metrics.submitted(lane)
-      if record.status == .ready {
-        ready.insert(lane)
-      } else {
-        earliest = min(earliest ?? .seconds(3600), record.availableAt - record.createdAt)
-      }
-    }
-    parts.wakeUp.work(in: ready)
-    if let earliest, earliest < .seconds(5) { parts.wakeUp.due(in: earliest) }
+  /// What this submission would be refused for, as far as that is known without the store.
+  package func problems(in request: SubmitRequest) async -> [ValidationProblem] {
+    await submitter.problems(in: request)
   }
 
   // MARK: Read
 
-  package func task(_ id: TaskID) async throws(ServiceError) -> TaskRecord {
+  // What is in queues that the caller is not bound to is not there for it.
+
+  package func task(_ id: TaskID, as caller: Credential = .unguarded) async throws(ServiceError) -> TaskRecord {
     let records: [TaskRecord?]
     do throws(StoreError) {
       records = try await reading([id])
     } catch {
       throw .store(error, tasks: [])
     }
-    return try found(records.first ?? nil)
+    return try found(records.first.flatMap { $0 }.flatMap { caller.mayUse(queue: $0.queue) ? $0 : nil })
+  }
+
+  /// A task's queue never changes: who may see it once may always.
+  private func check(_ id: TaskID, for caller: Credential) async throws(ServiceError) {
+    if caller.queues != nil { _ = try await task(id, as: caller) }
   }
 
   /// The task as soon as it is final, or as it is when `patience` is over.
-  package func task(_ id: TaskID, finalWithin patience: Duration) async throws(ServiceError) -> TaskRecord {
+  package func task(
+    _ id: TaskID, finalWithin patience: Duration, as caller: Credential = .unguarded
+  ) async throws(ServiceError) -> TaskRecord {
+    try await check(id, for: caller)
     let deadline = parts.clock.now + patience
     while true {
       // The place is taken before the look: an end between the two is not missed.
@@ -156,36 +103,74 @@ package final class TaskService: Sendable {
     return try result.get()
   }
 
-  package func list(_ query: TaskQuery) async throws(ServiceError) -> TaskPage {
-    try await store("list") { (store) throws(StoreError) in try await store.list(query) }
+  package func list(_ query: TaskQuery, as caller: Credential = .unguarded) async throws(ServiceError) -> TaskPage {
+    var query = query
+    query.scope = caller.queues
+    return try await store("list") { (store) throws(StoreError) in try await store.list(query) }
   }
 
-  package func attempts(of id: TaskID) async throws(ServiceError) -> [AttemptRecord] {
-    try await found(store("attempts") { (store) throws(StoreError) in try await store.attempts(of: id) })
+  package func graph(_ id: TaskID, as caller: Credential = .unguarded) async throws(ServiceError) -> TaskGraph {
+    let graph = try found(try await store("graph") { (store) throws(StoreError) in try await store.graph(id) })
+    guard caller.queues != nil else { return graph }
+    return try found(graph.only(try await ids(inGraph: id, as: caller)))
   }
 
-  package func events(of id: TaskID) async throws(ServiceError) -> [TaskEvent] {
-    try await found(store("events") { (store) throws(StoreError) in try await store.events(of: id) })
+  /// The tasks of a graph that the caller may see.
+  private func ids(inGraph id: TaskID, as caller: Credential) async throws(ServiceError) -> Set<TaskID> {
+    var query = TaskQuery()
+    query.graphID = id
+    query.limit = 1000
+    var ids: Set<TaskID> = []
+    while true {
+      let page = try await list(query, as: caller)
+      ids.formUnion(page.tasks.map(\.id))
+      guard let next = page.next else { return ids }
+      query.before = next
+    }
+  }
+
+  /// First to last, those after a number; 1…1000 of them.
+  package func attempts(
+    of id: TaskID, after number: Int, limit: Int, as caller: Credential = .unguarded
+  ) async throws(ServiceError) -> HistoryPage<AttemptRecord> {
+    try await check(id, for: caller)
+    return try await found(
+      store("attempts") { (store) throws(StoreError) in
+        try await store.attempts(of: id, after: number, limit: limit)
+      })
+  }
+
+  /// In order, those after a sequence; 1…1000 of them.
+  package func events(
+    of id: TaskID, after sequence: Int, limit: Int, as caller: Credential = .unguarded
+  ) async throws(ServiceError) -> HistoryPage<TaskEvent> {
+    try await check(id, for: caller)
+    return try await found(
+      store("events") { (store) throws(StoreError) in
+        try await store.events(of: id, after: sequence, limit: limit)
+      })
   }
 
   // MARK: Steer
 
-  package func cancel(_ id: TaskID, actor: String) async throws(ServiceError) -> TaskRecord {
-    let record = try await steer(Steering(.cancel, task: id, actor: actor), "cancelled")
+  package func cancel(_ id: TaskID, as caller: Credential = .unguarded) async throws(ServiceError) -> TaskRecord {
+    let record = try await steer(.cancel, id, as: caller, "cancelled")
     if record.status == .running { parts.wakeUp.cancelled(id) } else { parts.board.tell(id) }
     return record
   }
 
-  package func retry(_ id: TaskID, actor: String) async throws(ServiceError) -> TaskRecord {
-    let record = try await steer(Steering(.retry, task: id, actor: actor), "retried")
+  package func retry(_ id: TaskID, as caller: Credential = .unguarded) async throws(ServiceError) -> TaskRecord {
+    let record = try await steer(.retry, id, as: caller, "retried")
     parts.wakeUp.work(in: [Lane(queue: record.queue, type: record.type)])
     return record
   }
 
-  package func patch(_ id: TaskID, with patch: TaskPatch, actor: String) async throws(ServiceError) -> TaskRecord {
+  package func patch(
+    _ id: TaskID, with patch: TaskPatch, as caller: Credential = .unguarded
+  ) async throws(ServiceError) -> TaskRecord {
     let problems = patch.problems
     guard problems.isEmpty else { throw .invalid(ValidationFailure(problems)) }
-    let record = try await steer(Steering(.patch(patch), task: id, actor: actor), "changed")
+    let record = try await steer(.patch(patch), id, as: caller, "changed")
     if record.status == .ready {
       parts.wakeUp.work(in: [Lane(queue: record.queue, type: record.type)])
     } else {
@@ -195,19 +180,21 @@ package final class TaskService: Sendable {
   }
 
   /// A new task with the same instructions; it is due at once and has no times of its own.
-  package func replay(_ id: TaskID, actor: String) async throws(ServiceError) -> TaskRecord {
-    let old = try await task(id)
+  /// - Parameter traceparent: of the call; nil keeps that of the old task.
+  package func replay(
+    _ id: TaskID, traceparent: String? = nil, as caller: Credential = .unguarded
+  ) async throws(ServiceError) -> TaskRecord {
+    var old = try await task(id, as: caller)
+    old.traceparent = traceparent ?? old.traceparent
     guard SteeringDecision.replay(old.status) != .illegal else { throw .invalidState(old.status, action: "replayed") }
-    let new = AcceptedTask(
-      id: ids.next(at: try await storeNow()), type: old.type, queue: old.queue, payload: old.payload ?? [],
-      priority: old.priority, eligible: .now, runAt: nil, retries: old.retries, backoff: old.backoff,
-      timeout: old.timeout, lease: old.lease, expiresAt: nil, tags: old.tags, metadata: old.metadata,
-      traceparent: old.traceparent, replayOf: old.id)
-    guard let record = try await write([new]).first else { throw .notFound }
-    return record
+    return try await submitter.replay(old, actor: caller.actor)
   }
 
-  private func steer(_ command: Steering, _ action: String) async throws(ServiceError) -> TaskRecord {
+  private func steer(
+    _ verb: Steering.Action, _ id: TaskID, as caller: Credential, _ action: String
+  ) async throws(ServiceError) -> TaskRecord {
+    try await check(id, for: caller)
+    let command = Steering(verb, task: id, actor: caller.actor)
     let verdicts = try await store("steer") { (store) throws(StoreError) in try await store.steer([command]) }
     switch verdicts.first {
     case .done(let record): return record
@@ -218,26 +205,35 @@ package final class TaskService: Sendable {
 
   // MARK: Overview
 
-  package func queues() async throws(ServiceError) -> [QueueSummary] {
-    let counts = try await store("counts") { (store) throws(StoreError) in try await store.counts() }
+  package func queues(as caller: Credential = .unguarded) async throws(ServiceError) -> [QueueSummary] {
+    let counts = try await counts(for: caller)
     let oldest = try await store("oldest-ready") { (store) throws(StoreError) in try await store.oldestReady() }
     let now = try await storeNow()
     let rates = parts.metrics.lastMinute.finishedPerSecondByQueue
-    return Dictionary(grouping: counts, by: \.lane.queue).map { queue, counts in
+    let settings = try await rules.settings().filter { caller.mayUse(queue: $0.key) }
+    let counted = Dictionary(grouping: counts, by: \.lane.queue)
+    return Set(counted.keys).union(settings.keys).map { queue in
       QueueSummary(
-        name: queue, counts: sums(counts),
+        name: queue, counts: sums(counted[queue] ?? []),
         oldestReadySeconds: oldest[queue].map { max(0, (now - $0).secondsAsDouble) },
-        throughputPerSecond: rates[queue] ?? 0)
+        throughputPerSecond: rates[queue] ?? 0, settings: settings[queue] ?? QueueSettings())
     }.sorted { $0.name < $1.name }
   }
 
-  package func workers() async throws(ServiceError) -> [WorkerRecord] {
-    try await store("workers") { (store) throws(StoreError) in try await store.workers() }
+  private func counts(for caller: Credential) async throws(ServiceError) -> [TaskCount] {
+    let counts = try await store("counts") { (store) throws(StoreError) in try await store.counts() }
+    return caller.queues == nil ? counts : counts.filter { caller.mayUse(queue: $0.lane.queue) }
   }
 
-  package func statistics() async throws(ServiceError) -> Statistics {
-    let counts = try await store("counts") { (store) throws(StoreError) in try await store.counts() }
-    let recent = parts.metrics.lastMinute
+  /// Of those for other queues beside the caller's, only the latter are told.
+  package func workers(as caller: Credential = .unguarded) async throws(ServiceError) -> [WorkerRecord] {
+    let all = try await store("workers") { (store) throws(StoreError) in try await store.workers() }
+    return all.visible(to: caller)
+  }
+
+  package func statistics(as caller: Credential = .unguarded) async throws(ServiceError) -> Statistics {
+    let counts = try await counts(for: caller)
+    let recent = parts.metrics.lastMinute.visible(to: caller)
     return Statistics(
       countedAt: try await storeNow(), byStatus: sums(counts),
       byType: Dictionary(grouping: counts, by: \.lane.type).mapValues(sums),
@@ -250,7 +246,8 @@ package final class TaskService: Sendable {
     var components: [Readiness.Component] = []
     switch await parts.probe.ask(for: .seconds(1)) {
     case .success: components.append(.init(name: "store", isHealthy: true, detail: storeNote))
-    case .failure(let error): components.append(.init(name: "store", isHealthy: false, detail: error.message))
+    case .failure(let error):
+      components.append(.init(name: "store", isHealthy: false, detail: error.message, isForOperators: true))
     case nil: components.append(.init(name: "store", isHealthy: false, detail: "no answer within 1 s"))
     }
     if isDraining.withLock(\.self) {
@@ -281,7 +278,7 @@ package final class TaskService: Sendable {
 
   // MARK: Helpers
 
-  private func storeNow() async throws(ServiceError) -> Timestamp {
+  func storeNow() async throws(ServiceError) -> Timestamp {
     do throws(StoreError) {
       return try await parts.storeTime.now()
     } catch {
@@ -289,7 +286,7 @@ package final class TaskService: Sendable {
     }
   }
 
-  private func store<Value: Sendable>(
+  func store<Value: Sendable>(
     _ operation: String, _ call: (any TaskStore) async throws(StoreError) -> Value
   ) async throws(ServiceError) -> Value {
     do throws(StoreError) {
@@ -299,7 +296,7 @@ package final class TaskService: Sendable {
     }
   }
 
-  private func found<Value>(_ value: Value?) throws(ServiceError) -> Value {
+  func found<Value>(_ value: Value?) throws(ServiceError) -> Value {
     guard let value else { throw .notFound }
     return value
   }

@@ -5,7 +5,7 @@ internal import MartletCore
 internal import Synchronization
 
 /// Why a running handler should stop.
-enum StopCause: Sendable {
+package enum StopCause: Sendable {
   case timedOut
   case cancelRequested
   /// The lease will end before it can be renewed: somebody else may start soon.
@@ -80,6 +80,7 @@ struct AttemptRunner: Sendable {
         switch await signal.next() {
         case .stop(let why):
           cause = cause ?? why
+          context.stopped(why)
           group.cancelAll()
         case .ended(let outcome):
           return verdict(outcome, stoppedFor: cause)

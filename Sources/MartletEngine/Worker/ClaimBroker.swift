@@ -23,9 +23,13 @@ package final class ClaimBroker: Sendable {
     var isRung = false
     /// Something happened on another node: look soon.
     var isHinted = false
+    /// Something will be there then that cannot be given out yet.
+    var plannedLook: MonotonicTime?
     var lastLook = MonotonicTime(nanoseconds: .min / 2)
     /// Looks in a row that found nothing.
     var emptyLooks = 0
+    /// Why the latest look came to nothing.
+    var failure: StoreError?
 
     /// Every node hears of a task that one of them can get. Those who keep coming too late look less often, the others get it as
     /// quickly as before, and nothing waits longer than this.
@@ -36,6 +40,7 @@ package final class ClaimBroker: Sendable {
 
   private struct Waiter {
     var request: @Sendable () -> ClaimRequest
+    var isForOneLook: Bool
     var continuation: CheckedContinuation<Claimed, Never>
   }
 
@@ -43,6 +48,8 @@ package final class ClaimBroker: Sendable {
   package struct Claimed: Sendable {
     package var tasks: [ClaimedTask]
     package var sentAt: MonotonicTime
+    /// Where there are none: the source could not be asked when it was last tried.
+    package var failure: StoreError?
   }
 
   package init(
@@ -60,6 +67,32 @@ package final class ClaimBroker: Sendable {
   /// - Parameter request: asked anew for each look at the store, since a caller's free slots change while it waits. The token
   ///   is drawn here.
   package func claim(_ request: @escaping @Sendable () -> ClaimRequest) async -> Claimed {
+    await claim(isForOneLook: false, request)
+  }
+
+  /// The same, but none after `patience` too; without any, what one look finds.
+  package func claim(
+    within patience: Duration, _ request: @escaping @Sendable () -> ClaimRequest
+  ) async -> Claimed {
+    guard patience > .zero else { return await claim(isForOneLook: true, request) }
+    return await withTaskGroup(of: Claimed?.self) { group in
+      group.addTask { await self.claim(request) }
+      group.addTask { [clock] in
+        try? await clock.sleep(for: patience)  // cancelled: there is something, or nobody waits any more
+        return nil
+      }
+      var claimed = none
+      for await result in group {
+        if let result { claimed = result }  // also what was handed over in the last moment
+        group.cancelAll()
+      }
+      return claimed
+    }
+  }
+
+  private func claim(
+    isForOneLook: Bool, _ request: @escaping @Sendable () -> ClaimRequest
+  ) async -> Claimed {
     let id = state.withLock { state in
       state.nextID += 1
       return state.nextID
@@ -68,7 +101,7 @@ package final class ClaimBroker: Sendable {
       await withCheckedContinuation { continuation in
         let isRefused = state.withLock { state in
           guard !state.isClosed, !Task.isCancelled else { return true }
-          state.waiting[id] = Waiter(request: request, continuation: continuation)
+          state.waiting[id] = Waiter(request: request, isForOneLook: isForOneLook, continuation: continuation)
           return false
         }
         if isRefused { continuation.resume(returning: none) } else { look { $0.isRung = true } }
@@ -90,6 +123,13 @@ package final class ClaimBroker: Sendable {
     if lanes.map(isWanted) ?? true { look { $0.isHinted = true } }
   }
 
+  /// What is in these lanes cannot be given out before this time has passed.
+  package func hear(of lanes: Set<Lane>, in duration: Duration) {
+    guard isWanted(lanes) else { return }
+    let time = clock.now + duration
+    look { $0.plannedLook = min($0.plannedLook ?? time, time) }
+  }
+
   private func isWanted(_ lanes: Set<Lane>) -> Bool {
     // A waiter that is being asked for just now may have missed it, so it is among those looked at.
     let requests = state.withLock { $0.waiting.values.map { $0.request } }
@@ -104,7 +144,7 @@ package final class ClaimBroker: Sendable {
     alarm.ring()
   }
 
-  /// No more work is given out; all who wait get none.
+  /// No more work is given out; all who wait get none, and `run` returns once nothing is on its way.
   package func close() {
     let waiters = state.withLock { state in
       state.isClosed = true
@@ -112,12 +152,16 @@ package final class ClaimBroker: Sendable {
       return Array(state.waiting.values)
     }
     for waiter in waiters { waiter.continuation.resume(returning: none) }
+    alarm.ring()
   }
 
   package func run() async {
     var backoff = Backoff(random: random)
-    while !Task.isCancelled {
-      let lookAt = nextLook
+    while !Task.isCancelled, !state.withLock(\.isClosed) {
+      guard let lookAt = nextLook else {
+        await alarm.wait()
+        continue
+      }
       if lookAt > clock.now {
         await alarm.wait(until: lookAt, on: clock)
         continue
@@ -131,6 +175,8 @@ package final class ClaimBroker: Sendable {
         looked(andFound: answers.contains { !$0.isEmpty })
         await hand(answers.map { Claimed(tasks: $0, sentAt: sentAt) }, to: asked.map(\.id))
       } catch {
+        state.withLock { $0.failure = error }
+        await hand(asked.map { _ in Claimed(tasks: [], sentAt: sentAt, failure: error) }, to: asked.map(\.id))
         if backoff.isFirst { logger.error("cannot claim: \(error.message)") }
         try? await clock.sleep(for: backoff.failed())  // cancelled: the loop ends
         look { $0.isRung = true }
@@ -139,10 +185,13 @@ package final class ClaimBroker: Sendable {
     close()
   }
 
-  private var nextLook: MonotonicTime {
+  /// Nil while nobody waits.
+  private var nextLook: MonotonicTime? {
     state.withLock { state in
+      if state.waiting.isEmpty { return nil }
       if state.isRung { return state.lastLook }
-      return state.lastLook + (state.isHinted ? state.pauseAfterHint : pollInterval)
+      let next = state.lastLook + (state.isHinted ? state.pauseAfterHint : pollInterval)
+      return min(next, state.plannedLook ?? next)
     }
   }
 
@@ -151,6 +200,7 @@ package final class ClaimBroker: Sendable {
     state.withLock { state in
       state.lastLook = now
       state.emptyLooks = hasFound ? 0 : state.emptyLooks + 1
+      state.failure = nil
     }
   }
 
@@ -158,7 +208,7 @@ package final class ClaimBroker: Sendable {
   private func ask() -> [(id: Int, request: ClaimRequest)] {
     let now = clock.now
     let waiting = state.withLock { state in
-      (state.isRung, state.isHinted, state.lastLook) = (false, false, now)
+      (state.isRung, state.isHinted, state.lastLook, state.plannedLook) = (false, false, now, nil)
       return state.waiting.keys.sorted().compactMap { id in state.waiting[id].map { (id: id, request: $0.request) } }
     }
     return waiting.map { waiter in
@@ -168,12 +218,16 @@ package final class ClaimBroker: Sendable {
     }
   }
 
-  private var none: Claimed { Claimed(tasks: [], sentAt: clock.now) }
+  private var none: Claimed { Claimed(tasks: [], sentAt: clock.now, failure: state.withLock(\.failure)) }
 
   private func hand(_ answers: [Claimed], to ids: [Int]) async {
     var unwanted: [ClaimedTask] = []
-    for (id, claimed) in zip(ids, answers) where !claimed.tasks.isEmpty {
-      if let waiter = state.withLock({ $0.waiting.removeValue(forKey: id) }) {
+    for (id, claimed) in zip(ids, answers) {
+      let waiter = state.withLock { state -> Waiter? in
+        guard !claimed.tasks.isEmpty || state.waiting[id]?.isForOneLook == true else { return nil }
+        return state.waiting.removeValue(forKey: id)
+      }
+      if let waiter {
         waiter.continuation.resume(returning: claimed)
       } else {
         unwanted += claimed.tasks

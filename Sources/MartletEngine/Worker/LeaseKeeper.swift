@@ -142,13 +142,15 @@ final class LeaseKeeper: Sendable {
 
   private func renew(_ due: [(lease: LeaseID, context: AttemptContext)], sentAt: MonotonicTime) async {
     do throws(StoreError) {
-      let verdicts = try await source.renew(due.map { Renewal(lease: $0.lease, progress: $0.context.takeProgress()) })
+      let verdicts = try await source.renew(due.map { Renewal(lease: $0.lease, news: $0.context.takeNews()) })
+      for (_, context) in due { context.newsAreStored() }
       if isFailing.withLock({ $0.turn(to: false) }) { logger.info("renewing works again") }
       for ((lease, _), verdict) in zip(due, verdicts) { note(verdict, of: lease, sentAt: sentAt) }
     } catch {
       if !isFailing.withLock({ $0.turn(to: true) }) {
         logger.warning("cannot renew \(due.count) leases: \(error.message)")
       }
+      for (_, context) in due { context.newsAreNotStored() }
       let now = clock.now
       state.withLock { state in
         for (lease, _) in due {
@@ -184,4 +186,10 @@ final class LeaseKeeper: Sendable {
 
 extension MonotonicTime {
   fileprivate static let far = MonotonicTime(nanoseconds: .max)
+}
+
+extension Renewal {
+  fileprivate init(lease: LeaseID, news: (progress: Progress?, logs: [String])) {
+    self.init(lease: lease, progress: news.progress, logs: news.logs)
+  }
 }

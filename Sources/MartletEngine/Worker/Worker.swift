@@ -16,6 +16,8 @@ package final class Worker: Sendable {
     package var grace: Duration
     /// It lives and dies with the process that serves the store.
     package var isLocal: Bool
+    /// How long a remote source may hold a claim while there is nothing.
+    package var patience = Duration.zero
 
     package init(id: String, queues: [String], concurrency: Int, grace: Duration, isLocal: Bool = true) {
       self.id = id
@@ -117,13 +119,14 @@ package final class Worker: Sendable {
         let room = queue.room
         return ClaimRequest(
           worker: settings.id, queues: settings.queues, types: types, limit: room.limit, ahead: room.ahead, token: 0,
-          isLocal: settings.isLocal)
+          isLocal: settings.isLocal, patience: settings.patience)
       }
       let entries = claimed.tasks.map { task in
         WorkQueue.Entry(task: task, context: AttemptContext(task: task, logger: logger), signal: AttemptSignal())
       }
       for entry in entries {
-        keeper.hold(entry.task, sentAt: claimed.sentAt, context: entry.context, signal: entry.signal)
+        keeper.hold(
+          entry.task, sentAt: claimed.sentAt + entry.task.heldFor, context: entry.context, signal: entry.signal)
       }
       await giveBack(queue.add(entries))
     }

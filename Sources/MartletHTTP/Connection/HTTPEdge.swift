@@ -231,8 +231,10 @@ final class HTTPEdge: ChannelDuplexHandler {
 
   /// Takes the absolute form (`http://host/path`), whose host counts (RFC 9112 §3.2.2), apart.
   private static func target(_ uri: String) -> (authority: String?, path: String) {
-    guard uri.utf8.first != UInt8(ascii: "/"), uri.lowercased().hasPrefix("http://") else { return (nil, uri) }
-    let rest = uri.dropFirst(7)
+    guard uri.utf8.first != UInt8(ascii: "/"),
+      let scheme = ["http://", "https://"].first(where: uri.lowercased().hasPrefix)
+    else { return (nil, uri) }
+    let rest = uri.dropFirst(scheme.count)
     let end = rest.firstIndex { $0 == "/" || $0 == "?" } ?? rest.endIndex
     let path = String(rest[end...])
     return (String(rest[..<end]), path.hasPrefix("/") ? path : "/" + path)

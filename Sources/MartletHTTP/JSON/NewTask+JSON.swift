@@ -1,18 +1,24 @@
-// From the bytes of a submission to a `NewTask`: kinds and names are judged here, values by `TaskService`. Called by
-// `POST /tasks`.
+// From the JSON of a task to a `NewTask`: kinds and names are judged here, values by `TaskService`. Called by
+// `SubmitRequest+JSON.swift`.
 
 internal import MartletCore
 
 extension NewTask {
-  /// - Parameter problems: fields that are unknown or of the wrong kind are added here, and are absent from the task.
-  /// - Throws: the text is no JSON (400), or has fields that are not supported yet (422).
-  init(json bytes: [UInt8], problems: inout Problems) throws(Problem) {
-    let root: JSONSlice
-    do throws(JSONError) { root = try JSONScanner.scan(bytes) } catch { throw Problem(error) }
-    let fields = JSONFields(root, at: "", known: Self.fieldNames, problems: &problems)
+  /// - Parameters:
+  ///   - place: the JSON Pointer of the task.
+  ///   - isInBatch: it may have a `ref`.
+  ///   - problems: fields that are unknown or of the wrong kind are added here, and are absent from the task.
+  ///   - unsupported: fields of the contract whose features are still to come. To ignore them would silently lose what the
+  ///     client asked for.
+  init(
+    _ json: JSONSlice, at place: String, isInBatch: Bool, problems: inout Problems,
+    unsupported: inout [ValidationProblem]
+  ) {
+    let names = isInBatch ? Self.fieldNames + ["ref"] : Self.fieldNames
+    let fields = JSONFields(json, at: place, known: names, problems: &problems)
 
     self.init(type: fields.string("type", &problems) ?? "")
-    if root.kind == .object, !fields.has("type") { problems.add("/type", "is required") }
+    if json.kind == .object, !fields.has("type") { problems.add(place + "/type", "is required") }
     // Any JSON value is a payload, `null` too.
     if let payload = fields.raw("payload") { self.payload = payload.bytes }
     queue = fields.string("queue", &problems)
@@ -25,46 +31,30 @@ extension NewTask {
     timeoutSeconds = fields.double("timeoutSeconds", &problems)
     leaseSeconds = fields.double("leaseSeconds", &problems)
     expiresAt = fields.timestamp("expiresAt", &problems)
+    dependencies = fields.strings("dependencies", &problems) ?? []
+    onDependencyFailure = fields.choice("onDependencyFailure", &problems)
+    idempotencyKey = fields.string("idempotencyKey", &problems)
+    concurrencyKey = fields.string("concurrencyKey", &problems)
     tags = fields.strings("tags", &problems) ?? []
     metadata = fields.stringMap("metadata", &problems) ?? [:]
-
-    let unsupported = Self.unsupported(in: fields)
-    guard unsupported.isEmpty else { throw .invalid(unsupported + problems.all, code: .notYetSupported) }
+    if isInBatch { ref = fields.string("ref", &problems) }
+    unsupported += Self.unsupported(in: fields)
   }
 
   private static let fieldNames =
     [
       "type", "payload", "queue", "priority", "delaySeconds", "runAt", "availableAt", "retries", "backoff",
-      "timeoutSeconds", "leaseSeconds", "expiresAt", "tags", "metadata",
+      "timeoutSeconds", "leaseSeconds", "expiresAt", "dependencies", "onDependencyFailure", "idempotencyKey",
+      "concurrencyKey", "tags", "metadata",
     ] + unsupportedNames
 
-  /// Fields of the contract whose features are still to come. To ignore them would silently lose what the client asked
-  /// for.
-  private static let unsupportedNames = [
-    "dependencies", "onDependencyFailure", "idempotencyKey", "concurrencyKey", "notify",
-  ]
+  private static let unsupportedNames = ["notify"]
 
   private static func unsupported(in fields: JSONFields) -> [ValidationProblem] {
     unsupportedNames.compactMap { name in
       guard fields.has(name) else { return nil }
-      let isList = name == "dependencies" || name == "notify"
-      if isList, fields.raw(name)?.elements?.isEmpty == true { return nil }
+      if name == "notify", fields.raw(name)?.elements?.isEmpty == true { return nil }
       return ValidationProblem(pointer: fields.place(name), detail: "is not supported yet")
     }
-  }
-}
-
-extension NewTask.Backoff {
-  /// Nil where there is none.
-  fileprivate init?(_ fields: JSONFields, _ problems: inout Problems) {
-    guard fields.has("backoff"), let slice = fields.raw("backoff") else { return nil }
-    let names = ["strategy", "baseSeconds", "factor", "maxSeconds", "jitter"]
-    let parts = JSONFields(slice, at: fields.place("backoff"), known: names, problems: &problems)
-    self.init()
-    strategy = parts.choice("strategy", &problems)
-    baseSeconds = parts.double("baseSeconds", &problems)
-    factor = parts.double("factor", &problems)
-    maxSeconds = parts.double("maxSeconds", &problems)
-    jitter = parts.double("jitter", &problems)
   }
 }

@@ -10,13 +10,31 @@ extension QueueSummary {
       json.field("depth") { counts.writeFields(to: &$0) }
       json.field("oldestReadySeconds", oldestReadySeconds)
       json.field("throughputPerSecond", throughputPerSecond)
-      // Settings of queues are still to come; these are what holds.
-      json.field("paused", false)
-      json.field("concurrency", Int?.none)
-      json.field("concurrencyPerKey", 1)
-      json.field("ratePerSecond", Double?.none)
-      json.field("burst", Int?.none)
-      json.field("maxDepth", Int?.none)
+      settings.writeFields(to: &json)
+    }
+  }
+}
+
+extension QueueSettings {
+  func writeFields(to json: inout JSONWriter) {
+    json.field("paused", isPaused)
+    json.field("concurrency", concurrency)
+    json.field("concurrencyPerKey", concurrencyPerKey)
+    json.field("ratePerSecond", ratePerSecond)
+    json.field("burst", burst)
+    json.field("maxDepth", maxDepth)
+  }
+}
+
+extension TypeSummary {
+  func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.field("name", name)
+      json.name("defaults")
+      settings.defaults.write(to: &json)
+      json.field("paused", settings.isPaused)
+      json.field("workers", workers)
+      json.field("counts") { counts.writeFields(to: &$0) }
     }
   }
 }

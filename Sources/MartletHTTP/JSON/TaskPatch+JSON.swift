@@ -35,7 +35,7 @@ enum EmptyBody {
     let root: JSONSlice
     do throws(JSONError) { root = try JSONScanner.scan(bytes) } catch { throw Problem(error) }
     var problems = Problems()
-    guard let members = root.members else {
+    guard let members = root.members(atMost: JSONFields.most.names) else {
       throw .invalid([ValidationProblem(pointer: "", detail: "must be an object")])
     }
     for (name, _) in members {

@@ -46,19 +46,20 @@ extension TaskRecord {
         }
       }
       json.field("replayOf", replayOf)
+      json.field("dependencies", dependencies.map(\.description))
+      json.field("onDependencyFailure", onDependencyFailure.rawValue)
+      json.field("ref", ref)
+      json.field("graphId", graphID)
+      json.field("idempotencyKey", idempotencyKey)
+      json.field("concurrencyKey", concurrencyKey)
+      json.field("scheduleName", scheduleName)
       writeConstants(to: &json)
     }
   }
 
   /// Fields of the contract whose features are still to come.
   private func writeConstants(to json: inout JSONWriter) {
-    json.field("dependencies", [])
-    json.field("onDependencyFailure", "HOLD")
-    json.field("idempotencyKey", String?.none)
-    json.field("concurrencyKey", String?.none)
     json.field("notify", [])
-    json.field("graphId", String?.none)
-    json.field("scheduleName", String?.none)
   }
 }
 

@@ -6,27 +6,27 @@ internal import MartletEngine
 extension API {
   /// `GET /tasks`
   func list(_ call: Call) async throws(Problem) -> Answer {
-    try await page(TaskQuery(call.query))
+    try await page(TaskQuery(call.query), for: call.credential)
   }
 
   /// `GET /dead-letters`
   func deadLetters(_ call: Call) async throws(Problem) -> Answer {
     var query = try TaskQuery(call.query)
     query.statuses = [.dead]
-    return try await page(query)
+    return try await page(query, for: call.credential)
   }
 
   func queues(_ call: Call) async throws(Problem) -> Answer {
-    let queues = try await serve { () async throws(ServiceError) in try await tasks.queues() }
+    let queues = try await serve { () async throws(ServiceError) in try await tasks.queues(as: call.credential) }
     return .list(queues) { $1.write(to: &$0) }
   }
 
   /// `GET /queues/{queue}`
   func queue(_ call: Call) async throws(Problem) -> Answer {
     let name = call.parameter
-    let queues = try await serve { () async throws(ServiceError) in try await tasks.queues() }
+    let queues = try await serve { () async throws(ServiceError) in try await tasks.queues(as: call.credential) }
     guard let queue = queues.first(where: { $0.name == name }) else {
-      throw Problem(.notFound, "there is no queue '\(name)': a queue is there as soon as a task is in it")
+      throw .noQueue(name)
     }
     var json = JSONWriter()
     queue.write(to: &json)
@@ -34,17 +34,18 @@ extension API {
   }
 
   func workers(_ call: Call) async throws(Problem) -> Answer {
-    let workers = try await serve { () async throws(ServiceError) in try await tasks.workers() }
+    let workers = try await serve { () async throws(ServiceError) in try await tasks.workers(as: call.credential) }
     return .list(workers) { $1.write(to: &$0) }
   }
 
   func statistics(_ call: Call) async throws(Problem) -> Answer {
-    let statistics = try await serve { () async throws(ServiceError) in try await tasks.statistics() }
+    let statistics = try await serve { () async throws(ServiceError) in try await tasks.statistics(as: call.credential)
+    }
     return .json { statistics.writeFields(to: &$0) }
   }
 
-  private func page(_ query: TaskQuery) async throws(Problem) -> Answer {
-    let page = try await serve { () async throws(ServiceError) in try await tasks.list(query) }
+  private func page(_ query: TaskQuery, for caller: Credential) async throws(Problem) -> Answer {
+    let page = try await serve { () async throws(ServiceError) in try await tasks.list(query, as: caller) }
     return .list(page.tasks, next: page.next.map { Cursor(before: $0).text }) { json, task in
       task.write(to: &json, withPayload: query.includesPayload, withResult: query.includesResult)
     }

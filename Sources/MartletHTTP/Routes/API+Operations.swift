@@ -11,7 +11,13 @@ extension API {
 
   /// 503 when this node should get no traffic.
   func ready(_ call: Call) async -> Answer {
-    let readiness = await tasks.readiness()
+    var readiness = await tasks.readiness()
+    if isGuarded {
+      for index in readiness.components.indices where readiness.components[index].isForOperators {
+        trouble.notReady(readiness.components[index].detail ?? "")
+        readiness.components[index].detail = "cannot be reached or cannot write now; the log says why"
+      }
+    }
     return .json(status: readiness.canServe ? 200 : 503) { readiness.writeFields(to: &$0) }
   }
 
@@ -19,14 +25,6 @@ extension API {
     .json { json in
       json.field("name", "martlet")
       json.field("version", versionText)
-    }
-  }
-
-  func home(_ call: Call) -> Answer {
-    .json { json in
-      json.field("name", "martlet")
-      json.field("version", versionText)
-      json.field("documentation", "docs/http-api.md in Martlet's sources")
     }
   }
 

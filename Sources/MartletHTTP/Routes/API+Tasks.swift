@@ -8,27 +8,42 @@ internal import ServiceLifecycle
 extension API {
   /// `POST /tasks`. When this returns the task is durable.
   func submit(_ call: Call) async throws(Problem) -> Answer {
-    if call.fields.idempotencyKey != nil {
-      let problem = ValidationProblem(
-        pointer: "/header/Idempotency-Key", detail: "the header Idempotency-Key is not supported yet")
-      throw Problem(.notYetSupported, problem.detail, errors: [problem])
-    }
     var problems = Problems()
-    var task = try NewTask(json: call.body, problems: &problems)
-    guard problems.all.isEmpty else { throw .invalid(await allProblems(problems.all, of: task)) }
-    if let traceparent = call.fields.traceparent, TraceParent.isValid(traceparent) { task.traceparent = traceparent }
-    let records = try await serve { () async throws(ServiceError) in try await tasks.submit([task]) }
-    return created(records[0])
+    let request = try SubmitRequest.single(call, problems: &problems)
+    let task = try await submit(request, problems, by: call.credential)[0]
+    var answer = Answer(status: task.isReplay ? 200 : 201, body: bytes(task.record))
+    answer.fields.append((.location, "/tasks/\(task.record.id)"))
+    if task.isReplay { answer.fields.append((.idempotentReplayed, "true")) }
+    return answer
   }
 
-  /// What is wrong with the text, and with the values of what could be read of it.
-  private func allProblems(_ problems: [ValidationProblem], of task: NewTask) async -> [ValidationProblem] {
-    let told = Set(problems.map(\.pointer))
-    do throws(ServiceError) {
-      return problems + (try await tasks.problems(in: task)).filter { !told.contains($0.pointer) }
-    } catch {
-      return problems  // the store's time is not known: what is wrong with the text is wrong all the same
+  /// `POST /tasks/batch`: all or none.
+  func submitBatch(_ call: Call) async throws(Problem) -> Answer {
+    var problems = Problems()
+    let request = try SubmitRequest.batch(call, problems: &problems)
+    let tasks = try await submit(request, problems, by: call.credential)
+    let isReplay = tasks.allSatisfy(\.isReplay)
+    let capacity = tasks.reduce(64) { $0 + 1024 + ($1.record.payload?.count ?? 0) }
+    var answer = Answer.json(status: isReplay ? 200 : 201, capacity: capacity) { json in
+      json.name("data")
+      json.array(of: tasks) { $1.record.write(to: &$0) }
     }
+    if isReplay { answer.fields.append((.idempotentReplayed, "true")) }
+    return answer
+  }
+
+  /// What is wrong with the text is told together with what is wrong with the values of what could be read of it.
+  private func submit(
+    _ request: SubmitRequest, _ problems: Problems, by caller: Credential
+  ) async throws(Problem) -> [SubmittedTask] {
+    guard problems.all.isEmpty else {
+      let told = problems.all.map(\.pointer)
+      let others = await tasks.problems(in: request).filter { other in
+        !told.contains { other.pointer == $0 || other.pointer.hasPrefix($0 + "/") }
+      }
+      throw .invalid(problems.all + others)
+    }
+    return try await serve { () async throws(ServiceError) in try await tasks.submit(request, as: caller) }
   }
 
   /// `GET /tasks/{id}`, at once or within `waitSeconds` as soon as the task is final.
@@ -38,13 +53,16 @@ extension API {
     let patience = call.query.seconds("waitSeconds", upTo: 60, &problems) ?? .zero
     guard problems.all.isEmpty else { throw Parameters.problem(problems.all) }
     guard patience > .zero else {
-      return one(try await serve(task: id) { () async throws(ServiceError) in try await tasks.task(id) })
+      return one(
+        try await serve(task: id) { () async throws(ServiceError) in try await tasks.task(id, as: call.credential) })
     }
     let waited = await cancelWhenGracefulShutdown { [tasks] () async -> Result<TaskRecord, ServiceError> in
-      do throws(ServiceError) {
-        return .success(try await tasks.task(id, finalWithin: patience))
-      } catch {
-        return .failure(error)
+      await call.connection.cancelWhenClientLeaves { () async -> Result<TaskRecord, ServiceError> in
+        do throws(ServiceError) {
+          return .success(try await tasks.task(id, finalWithin: patience, as: call.credential))
+        } catch {
+          return .failure(error)
+        }
       }
     }
     return one(try await serve(task: id) { () async throws(ServiceError) in try waited.get() })
@@ -55,39 +73,43 @@ extension API {
     let patch = try TaskPatch(json: call.body)
     return one(
       try await serve(task: id) { () async throws(ServiceError) in
-        try await tasks.patch(id, with: patch, actor: Actor.api)
+        try await tasks.patch(id, with: patch, as: call.credential)
       })
-  }
-
-  func attempts(_ call: Call) async throws(Problem) -> Answer {
-    let id = try call.taskID()
-    let attempts = try await serve(task: id) { () async throws(ServiceError) in try await tasks.attempts(of: id) }
-    return .list(attempts) { $1.write(to: &$0) }
-  }
-
-  func events(_ call: Call) async throws(Problem) -> Answer {
-    let id = try call.taskID()
-    let events = try await serve(task: id) { () async throws(ServiceError) in try await tasks.events(of: id) }
-    return .list(events) { $1.write(to: &$0) }
   }
 
   func cancel(_ call: Call) async throws(Problem) -> Answer {
     let id = try steered(call)
     return one(
-      try await serve(task: id) { () async throws(ServiceError) in try await tasks.cancel(id, actor: Actor.api) })
+      try await serve(task: id) { () async throws(ServiceError) in
+        try await tasks.cancel(id, as: call.credential)
+      })
   }
 
   func retry(_ call: Call) async throws(Problem) -> Answer {
     let id = try steered(call)
     return one(
-      try await serve(task: id) { () async throws(ServiceError) in try await tasks.retry(id, actor: Actor.api) })
+      try await serve(task: id) { () async throws(ServiceError) in
+        try await tasks.retry(id, as: call.credential)
+      })
   }
 
   /// A new task with the same instructions.
   func replay(_ call: Call) async throws(Problem) -> Answer {
     let id = try steered(call)
     return created(
-      try await serve(task: id) { () async throws(ServiceError) in try await tasks.replay(id, actor: Actor.api) })
+      try await serve(task: id) { () async throws(ServiceError) in
+        try await tasks.replay(id, traceparent: call.traceparent, as: call.credential)
+      })
+  }
+
+  func graph(_ call: Call) async throws(Problem) -> Answer {
+    guard let id = TaskID(call.parameter) else { throw .noGraph(call.parameter) }
+    do {
+      let graph = try await serve { () async throws(ServiceError) in try await tasks.graph(id, as: call.credential) }
+      return .json(capacity: 256 + 128 * (graph.members.count + graph.edges.count)) { graph.writeFields(to: &$0) }
+    } catch {
+      throw error.code == .notFound ? .noGraph(call.parameter) : error
+    }
   }
 
   private func steered(_ call: Call) throws(Problem) -> TaskID {
@@ -100,7 +122,7 @@ extension API {
     Answer(body: bytes(task))
   }
 
-  private func created(_ task: TaskRecord) -> Answer {
+  func created(_ task: TaskRecord) -> Answer {
     var answer = Answer(status: 201, body: bytes(task))
     answer.fields.append((.location, "/tasks/\(task.id)"))
     return answer

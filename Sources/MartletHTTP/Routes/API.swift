@@ -6,9 +6,14 @@ internal import MartletEngine
 
 struct API: Sendable {
   let tasks: TaskService
+  let leases: LeaseService
+  let schedules: ScheduleService
+  let keys: APIKeyOffice
   let renderMetrics: @Sendable () async throws -> String
   let versionText: String
   let trouble: TroubleLog
+  /// There is authentication: open routes tell strangers nothing of what is behind the server.
+  let isGuarded: Bool
 }
 
 extension Call {

@@ -1,17 +1,28 @@
 // What a route's handler gets of a request: nothing of sockets or frameworks.
 
 internal import HTTPTypes
+internal import MartletCore
 
 struct Call: Sendable {
   /// What stands for the `{…}` of the route's path.
   var parameter: String
   var query: Parameters
+  var connection: ClientConnection
   var body: [UInt8] = []
   var fields: HeaderFields
+  /// Whose call it is; the route's right was checked.
+  var credential = Credential.nobody
+
+  /// Of the trace that the call belongs to; nil where the header is missing or none of W3C Trace Context.
+  var traceparent: String? { fields.traceparent.flatMap { TraceParent.isValid($0) ? $0 : nil } }
 }
 
 /// The header fields that anybody reads, gathered in one pass.
 struct HeaderFields: Sendable {
+  private(set) var apiKey: String?
+  private(set) var authorization: String?
+  /// One of these two came more than once.
+  private(set) var repeatsCredential = false
   private(set) var contentType: String?
   private(set) var contentEncoding: String?
   private(set) var contentLength: String?
@@ -23,12 +34,19 @@ struct HeaderFields: Sendable {
 
   /// `HTTPEdge` drops all others.
   static let names: [HTTPField.Name] = [
-    .contentType, .contentEncoding, .contentLength, .expect, .idempotencyKey, .origin, .requestID, .traceparent,
+    .apiKey, .authorization, .contentType, .contentEncoding, .contentLength, .expect, .idempotencyKey, .origin,
+    .requestID, .traceparent,
   ]
 
   init(_ fields: HTTPFields) {
     for field in fields {
       switch field.name {
+      case .apiKey:
+        repeatsCredential = repeatsCredential || apiKey != nil
+        apiKey = field.value
+      case .authorization:
+        repeatsCredential = repeatsCredential || authorization != nil
+        authorization = field.value
       case .contentType: Self.add(field, to: &contentType)
       case .contentEncoding: Self.add(field, to: &contentEncoding)
       case .contentLength: Self.add(field, to: &contentLength)
@@ -49,7 +67,9 @@ struct HeaderFields: Sendable {
 }
 
 extension HTTPField.Name {
+  static let apiKey = HTTPField.Name("X-API-Key")!
   static let idempotencyKey = HTTPField.Name("Idempotency-Key")!
+  static let idempotentReplayed = HTTPField.Name("Idempotent-Replayed")!
   static let requestID = HTTPField.Name("X-Request-Id")!
   static let traceparent = HTTPField.Name("traceparent")!
 }

@@ -1,29 +1,71 @@
-// The opaque cursor of lists: a version and the last id seen, in base64url. Clients hand it back and read nothing into
-// it, so that a later version may hold something else.
+// The opaque cursor of lists: what kind of place it is and the place itself, in base64url. Clients hand it back and read nothing
+// into it, so that a later version may hold something else.
 
 internal import MartletCore
 
 struct Cursor: Sendable, Hashable {
-  let before: TaskID
+  private let kind: Kind
+  private let high: UInt64
+  private let low: UInt64
 
-  private static let version: UInt8 = 1
+  private enum Kind: UInt8 {
+    case task = 1
+    case audit = 2
+    case attempt = 3
+    case event = 4
+  }
+
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 
-  init(before: TaskID) {
-    self.before = before
+  /// The last task seen.
+  init(before task: TaskID) {
+    (kind, high, low) = (.task, task.high, task.low)
+  }
+
+  /// The last entry of the audit seen.
+  init(after place: AuditPlace) {
+    kind = .audit
+    (high, low) = (UInt64(bitPattern: place.at.milliseconds), UInt64(bitPattern: place.sequence))
+  }
+
+  /// The number of the last attempt seen.
+  init(afterAttempt number: Int) {
+    (kind, high, low) = (.attempt, 0, UInt64(clamping: number))
+  }
+
+  /// The sequence of the last event seen.
+  init(afterEvent sequence: Int) {
+    (kind, high, low) = (.event, 0, UInt64(clamping: sequence))
   }
 
   /// Nil for everything that `text` did not make.
   init?(_ text: String) {
-    guard let bytes = Self.decoded(text), bytes.first == Self.version, let id = TaskID(bytes: bytes.dropFirst()) else {
+    guard let bytes = Self.decoded(text), let kind = bytes.first.flatMap(Kind.init), bytes.count == 17 else {
       return nil
     }
-    before = id
+    self.kind = kind
+    high = bytes[1..<9].reduce(0) { $0 << 8 | UInt64($1) }
+    low = bytes[9...].reduce(0) { $0 << 8 | UInt64($1) }
     guard self.text == text else { return nil }
   }
 
+  var before: TaskID? {
+    kind == .task ? TaskID(bytes: bytes.dropFirst()) : nil
+  }
+
+  var afterAttempt: Int? { kind == .attempt ? number : nil }
+
+  var afterEvent: Int? { kind == .event ? number : nil }
+
+  private var number: Int? { high == 0 ? Int(exactly: low) : nil }
+
+  var auditPlace: AuditPlace? {
+    guard kind == .audit else { return nil }
+    return AuditPlace(at: Timestamp(milliseconds: Int64(bitPattern: high)), sequence: Int64(bitPattern: low))
+  }
+
   var text: String {
-    let bytes = [Self.version] + (0..<16).map { before[$0] }
+    let bytes = bytes
     var text: [UInt8] = []
     for start in stride(from: 0, to: bytes.count, by: 3) {
       let group = bytes[start..<min(start + 3, bytes.count)]
@@ -31,6 +73,10 @@ struct Cursor: Sendable, Hashable {
       for place in 0...group.count { text.append(Self.alphabet[Int(bits >> (18 - 6 * UInt32(place))) & 63]) }
     }
     return String(decoding: text, as: UTF8.self)
+  }
+
+  private var bytes: [UInt8] {
+    [kind.rawValue] + [high, low].flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (56 - 8 * $0)) } }
   }
 
   private static func decoded(_ text: String) -> [UInt8]? {

@@ -10,8 +10,6 @@ struct Parameters: Sendable {
     var names: [String] = []
     /// Names that begin so, with anything after it.
     var prefix: String?
-    /// In the contract, still to come.
-    var unsupported: [String] = []
 
     static let none = Known()
   }
@@ -23,19 +21,14 @@ struct Parameters: Sendable {
     prefix = known.prefix
     guard !given.isEmpty else { return }
     var problems = Problems()
-    var unsupported: [ValidationProblem] = []
     for (name, value) in given {
       let hasPrefix = known.prefix.map { name.hasPrefix($0) && name.utf8.count > $0.utf8.count } ?? false
-      if known.unsupported.contains(name) {
-        let detail = "the query parameter '\(name)' is not supported yet"
-        unsupported.append(ValidationProblem(pointer: Self.pointer(name), detail: detail))
-      } else if !hasPrefix, !known.names.contains(name) {
+      if !hasPrefix, !known.names.contains(name) {
         problems.add(Self.pointer(name), "the query parameter '\(name)' is not known\(Self.hint(name, known))")
       } else if values.updateValue(value, forKey: name) != nil {
         problems.add(Self.pointer(name), "the query parameter '\(name)' is given twice")
       }
     }
-    guard unsupported.isEmpty else { throw Self.problem(unsupported + problems.all, code: .notYetSupported) }
     guard problems.all.isEmpty else { throw Self.problem(problems.all) }
   }
 
@@ -61,10 +54,10 @@ struct Parameters: Sendable {
 
   func seconds(_ name: String, upTo limit: Int, _ problems: inout Problems) -> Duration? {
     read(name, "must be a number of seconds from 0 to \(limit)", &problems) { text in
-      let isPlain = text.utf8.allSatisfy {
-        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: ".")
-      }
-      guard isPlain, let seconds = Double(text), (0...Double(limit)).contains(seconds) else { return nil }
+      // As JSON writes numbers: Swift takes more for one, such as `nan` and `0x1p3`.
+      guard let number = try? JSONScanner.scan(Array(text.utf8)), number.bytes.count == text.utf8.count,
+        let seconds = number.double, (0...Double(limit)).contains(seconds)
+      else { return nil }
       return .milliseconds(Int64((seconds * 1000).rounded(.up)))
     }
   }
@@ -105,7 +98,7 @@ struct Parameters: Sendable {
   }
 
   private static func hint(_ name: String, _ known: Known) -> String {
-    let all = known.names + known.unsupported + (known.prefix.map { [$0 + "NAME"] } ?? [])
+    let all = known.names + (known.prefix.map { [$0 + "NAME"] } ?? [])
     guard !all.isEmpty else { return "; there are none here" }
     return nearestName(to: name, among: all).map { "; did you mean '\($0)'?" } ?? ""
   }

@@ -18,16 +18,22 @@ struct Route: Sendable {
   let method: HTTPRequest.Method
   /// `{…}` stands for one segment. Also the route's name in metrics.
   let path: String
+  /// What is asked of whoever calls it, where there is authentication.
+  let right: Right
   let query: Parameters.Known
   let body: Body
   let handle: Handler
 
+  /// Others would do again what the client believes to be done once.
+  var takesIdempotencyKey: Bool { right == .submit }
+
   init(
-    _ method: HTTPRequest.Method, _ path: String, query: Parameters.Known = .none, body: Body = .none,
+    _ method: HTTPRequest.Method, _ path: String, _ right: Right, query: Parameters.Known = .none, body: Body = .none,
     _ handle: @escaping Handler
   ) {
     self.method = method
     self.path = path
+    self.right = right
     self.query = query
     self.body = body
     self.handle = handle

@@ -4,15 +4,15 @@ internal import MartletCore
 
 extension Parameters.Known {
   static let taskList = Parameters.Known(
-    names: ["status"] + filters, prefix: "metadata.", unsupported: unsupportedFilters)
+    names: ["status"] + filters, prefix: "metadata.")
 
   /// The status is given by the path.
-  static let deadLetters = Parameters.Known(names: filters, prefix: "metadata.", unsupported: unsupportedFilters)
+  static let deadLetters = Parameters.Known(names: filters, prefix: "metadata.")
 
   private static let filters = [
-    "type", "queue", "tag", "worker", "createdAfter", "createdBefore", "include", "limit", "cursor",
+    "type", "queue", "tag", "worker", "graphId", "idempotencyKey", "scheduleName", "createdAfter", "createdBefore",
+    "include", "limit", "cursor",
   ]
-  private static let unsupportedFilters = ["graphId", "idempotencyKey", "scheduleName"]
 }
 
 extension TaskQuery {
@@ -27,13 +27,22 @@ extension TaskQuery {
     let names = "names of 1–128 characters of A-Z a-z 0-9 . _ : -, with commas between"
     types = Set(parameters.list("type", names, &problems, Self.name) ?? [])
     queues = Set(parameters.list("queue", names, &problems, Self.name) ?? [])
-    tag = parameters.read("tag", "must be 1 to 64 characters long", &problems) { Self.text($0, upTo: 64) }
-    worker = parameters.read("worker", "must be 1 to 256 characters long", &problems) { Self.text($0, upTo: 256) }
+    tag = Self.text("tag", upTo: 64, parameters, &problems)
+    worker = Self.text("worker", upTo: 256, parameters, &problems)
+    graphID = parameters.read("graphId", "must be the id of a graph", &problems) { TaskID($0) }
+    idempotencyKey = parameters.read("idempotencyKey", "must be 1 to 255 visible ASCII characters", &problems) { key in
+      var problems = Problems()
+      problems.checkKey(key, at: "")
+      return problems.all.isEmpty ? key : nil
+    }
+    scheduleName = parameters.read("scheduleName", "must be 1–128 characters of A-Z a-z 0-9 . _ : -", &problems) {
+      Limits.isName($0) ? $0 : nil
+    }
     createdAfter = parameters.timestamp("createdAfter", &problems)
     createdBefore = parameters.timestamp("createdBefore", &problems)
     limit = parameters.int("limit", in: 1...1000, &problems) ?? limit
     before =
-      parameters.read("cursor", "is not one that this server gave", &problems) { Cursor($0) }?.before
+      parameters.read("cursor", "is not one that this server gave", &problems) { Cursor($0)?.before }
     let included = parameters.list("include", "payload, result or both, with a comma between", &problems) { name in
       name == "payload" || name == "result" ? name : nil
     }
@@ -41,8 +50,9 @@ extension TaskQuery {
     includesResult = included?.contains("result") ?? false
     metadata = parameters.prefixed
     for (name, value) in metadata.sorted(by: { $0.key < $1.key }) {
-      problems.checkText(name, lengths: 1...64, at: Parameters.pointer("metadata." + name))
-      problems.checkText(value, lengths: 0...512, at: Parameters.pointer("metadata." + name))
+      let (place, told) = (Parameters.pointer("metadata." + name), "the query parameter 'metadata.\(name)' ")
+      problems.checkText(name, lengths: 1...64, at: place, of: told)
+      problems.checkText(value, lengths: 0...512, at: place, of: told)
     }
 
     guard problems.all.isEmpty else { throw Parameters.problem(problems.all) }
@@ -53,7 +63,11 @@ extension TaskQuery {
     return Limits.isName(name) ? name : nil
   }
 
-  private static func text(_ text: String, upTo length: Int) -> String? {
-    (1...length).contains(text.count) ? text : nil
+  private static func text(
+    _ name: String, upTo length: Int, _ parameters: Parameters, _ problems: inout Problems
+  ) -> String? {
+    guard let text = parameters.text(name) else { return nil }
+    problems.checkText(text, lengths: 1...length, at: Parameters.pointer(name), of: "the query parameter '\(name)' ")
+    return text
   }
 }

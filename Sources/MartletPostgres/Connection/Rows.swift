@@ -103,6 +103,9 @@ struct Columns {
     BinaryReader(next()).elements().map(read)
   }
 
+  /// Leaves out the next columns.
+  mutating func pass(_ count: Int32) { index += count }
+
   private var isNull: Bool { PQgetisnull(result, row, index) == 1 }
 
   private mutating func skip<Value>() -> Value? {

@@ -9,6 +9,8 @@ internal import NIOPosix
 
 struct API: Sendable {
   let address: String
+  /// Sent as `X-API-Key`.
+  var key: String?
 
   /// Never shut down: it lives as long as the test program.
   private static let client: HTTPClient = {
@@ -25,9 +27,14 @@ struct API: Sendable {
     try await send(.POST, target, body: json)
   }
 
+  func delete(_ target: String) async throws -> Reply {
+    try await send(.DELETE, target, body: nil)
+  }
+
   private func send(_ method: HTTPMethod, _ target: String, body: String?) async throws -> Reply {
     var request = HTTPClientRequest(url: address + target)
     request.method = method
+    if let key { request.headers.add(name: "X-API-Key", value: key) }
     if let body {
       request.headers.add(name: "Content-Type", value: "application/json")
       request.body = .bytes(ByteBuffer(string: body))

@@ -58,8 +58,8 @@ final class Program: Sendable {
   /// Nil while it runs.
   var hasEnded: Ending? { ending.withLock(\.self) }
 
-  func ended() async throws -> Ending {
-    try await eventually("\(name) ends") { hasEnded }
+  func ended(within limit: Duration = .seconds(60)) async throws -> Ending {
+    try await eventually("\(name) ends", within: limit) { hasEnded }
   }
 
   func signal(_ number: Int32) {

@@ -46,10 +46,10 @@ struct Scene: Sendable {
 
   /// Runs a program to its end.
   func run(
-    _ executable: URL, _ arguments: [String], environment: [String: String] = [:]
+    _ executable: URL, _ arguments: [String], environment: [String: String] = [:], within limit: Duration = .seconds(60)
   ) async throws -> (ending: Ending, program: Program) {
     let program = try start(executable, arguments, environment: environment)
-    return (try await program.ended(), program)
+    return (try await program.ended(within: limit), program)
   }
 
   /// Runs a command of `martlet` to its end.
@@ -194,6 +194,9 @@ struct Server: Sendable {
 
   /// The database, as the banner names it.
   var database: String? { program.bannerValue("database") }
+
+  /// SIGSTOP: it does nothing more.
+  func freeze() { program.signal(SIGSTOP) }
 
   /// SIGKILL, and gone.
   func kill() async throws {

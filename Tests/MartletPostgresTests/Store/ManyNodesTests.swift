@@ -136,11 +136,6 @@ import Testing
   }
 }
 
-/// Asks again until it is so; the test's time limit is the only other end.
-private func eventually(_ condition: () async throws -> Bool) async throws {
-  while try await !condition() { try await Task.sleep(for: .milliseconds(20)) }
-}
-
 /// How many tasks are still to be had.
 private final class Left: Sendable {
   private let state: Mutex<Int>

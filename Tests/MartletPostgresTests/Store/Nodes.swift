@@ -6,6 +6,7 @@ internal import MartletPostgres
 internal import MartletTestKit
 internal import PostgresServer
 internal import Synchronization
+internal import Testing
 
 enum Nodes {
   static func options(schema: String = freshSchema()) async throws -> PostgresStore.Options {
@@ -45,6 +46,26 @@ final class Hints: Sendable {
   func hear(_ hint: StoreHint) {
     state.withLock { $0.append(hint) }
   }
+
+  func forget() {
+    state.withLock { $0 = [] }
+  }
+}
+
+/// Something that is so or not, for all who look.
+final class Flag: Sendable {
+  private let state = Atomic(false)
+
+  var isSet: Bool { state.load(ordering: .acquiring) }
+
+  func set(_ value: Bool) {
+    state.store(value, ordering: .releasing)
+  }
+}
+
+/// Asks again until it is so; the test's time limit is the only other end.
+func eventually(_ condition: () async throws -> Bool) async throws {
+  while try await !condition() { try await Task.sleep(for: .milliseconds(20)) }
 }
 
 extension PostgresStore {
@@ -53,13 +74,27 @@ extension PostgresStore {
   }
 
   func claimStub(
-    limit: Int = 10, ahead: Int = 0, types: [String] = ["resize"], worker: String = "w"
+    limit: Int = 10, ahead: Int = 0, types: [String] = ["resize"], queues: [String] = [ClaimRequest.allQueues],
+    worker: String = "w"
   ) async throws -> [ClaimedTask] {
     try await claim([
       ClaimRequest(
-        worker: worker, queues: [ClaimRequest.allQueues], types: types, limit: limit, ahead: ahead,
+        worker: worker, queues: queues, types: types, limit: limit, ahead: ahead,
         token: Int64.random(in: .min ... .max))
     ])[0]
+  }
+
+  @discardableResult
+  func set(_ queue: String = "default", _ change: (inout QueuePatch) -> Void) async throws -> QueueSettings {
+    var patch = QueuePatch()
+    change(&patch)
+    return try await self.change(queue: queue, patch, actor: "key-1")
+  }
+
+  /// The one number that a query of the schema answers.
+  func number(_ sql: String) async throws -> Int64 {
+    let rows = try await PostgresServer.shared.query("SET search_path = \(schema); \(sql)")
+    return try #require(rows.last?.first.flatMap { Int64($0) })
   }
 
   func status(of id: TaskID) async throws -> TaskStatus? {

@@ -1,5 +1,6 @@
 // Opening a schema: made once by whoever comes first, refused where it cannot be trusted.
 
+import Foundation
 import MartletCore
 import MartletPostgres
 import MartletTestKit
@@ -8,7 +9,9 @@ import Testing
 
 @Suite struct OpeningTests {
   @Test func `ten nodes that start at once make the schema once, and all open it`() async throws {
-    let options = try await Nodes.options()
+    var patient = try await Nodes.options()
+    patient.answerWithin = .seconds(900)  // each waits for the others, and the machine may be at work besides
+    let options = patient
     let nodes = try await withThrowingTaskGroup(of: PostgresStore.self) { group in
       for _ in 0..<10 { group.addTask { try await PostgresStore.open(options) } }
       return try await group.reduce(into: []) { $0.append($1) }
@@ -91,6 +94,77 @@ import Testing
     options.durability = .strict
     await refuses(options, "fsync = off")
   }
+
+  @Test func `a schema of the first release is brought up to this one, and its tasks go on`() async throws {
+    let options = try await Nodes.options()
+    _ = try await PostgresServer.shared.query(
+      """
+      CREATE SCHEMA \(options.schema); SET search_path = \(options.schema);
+      CREATE TABLE migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now());
+      INSERT INTO migrations (name) VALUES ('V0001_tasks'); \(try Self.firstMigration()); \(Self.oneOfEachStatus)
+      """)
+    #expect(try await PostgresStore.migrationStatus(options).applied == ["V0001_tasks"])
+    let node = try await PostgresStore.open(options)
+    let (known, applied) = try await PostgresStore.migrationStatus(options)
+    #expect(known == applied)
+    let found = try await node.tasks((1...7).map { .stub($0) })
+    #expect(found.map { $0?.status } == [.pending, .ready, .running, .retry, .success, .dead, .cancelled])
+    #expect(found.allSatisfy { $0?.dependencies == [] && $0?.onDependencyFailure == .hold && $0?.graphID == nil })
+
+    var child = AcceptedTask.stub(8)
+    child.dependencies = [3, 5, 6].map { .stub($0) }
+    child.graph = .joinsFirstDependency(orElse: .stub(100))
+    _ = try await node.submit([Submission([child])])
+    #expect(try await node.promote(limit: 10).promoted == 2)
+    for id in [6, 7] {
+      _ = try await node.steer([Steering(.retry, task: .stub(id), actor: "key-1")])
+    }
+    let running = LeaseID(task: .stub(3), attempt: 1, token: 7)
+    var finishes = [Finish(lease: running, outcome: .success, randomness: 0)]
+    finishes += try await node.claimStub(limit: 10).map { Finish(lease: $0.lease, outcome: .success, randomness: 0) }
+    #expect(finishes.count == 6)
+    #expect(try await node.finish(finishes).allSatisfy { $0 == .applied(.success) })
+    #expect(try await node.claimStub().map(\.id) == [child.id])
+    #expect(try await node.graph(.stub(100))?.members.map(\.id) == [.stub(3), child.id])
+    #expect(try await node.counts().map(\.count).sorted() == [1, 7])
+    await node.close()
+  }
+
+  private static func firstMigration() throws -> String {
+    let place = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appendingPathComponent("../../../Sources/MartletPostgres/Migrations/V0001_tasks.sql").standardizedFileURL
+    return try String(contentsOf: place, encoding: .utf8)
+  }
+
+  /// As the first release wrote them. PENDING and RETRY are due; the lease of the running one stands.
+  private static let oneOfEachStatus = """
+    INSERT INTO lanes (queue, type, urgency, suspect) VALUES ('default', 'resize', 5, false);
+    CREATE TEMPORARY TABLE made AS
+      SELECT n::smallint AS status, ('00000000-000' || n || '-7000-8000-000000000000')::uuid AS id,
+        floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS at
+      FROM generate_series(1, 7) n;
+    INSERT INTO task_bodies (id, created_at, payload, retries, backoff)
+      SELECT id, at, '{}', 3, 'fixed 1.0 2.0 3600.0 0.0' FROM made;
+    INSERT INTO task_runs (id, available_at, updated_at, due_at, ready_at, started_at, finished_at, lease_until, token, lane,
+        attempt, max_attempts, sequence, ready_sequence, started_sequence, timeout_ms, lease_ms, status, outcome, reason, claimable,
+        is_dead, worker)
+      SELECT id, at, at, CASE WHEN status IN (1, 4) THEN at END, CASE WHEN status <> 1 THEN at END,
+        CASE WHEN status IN (3, 4, 5, 6) THEN at END, CASE WHEN status >= 5 THEN at END,
+        CASE WHEN status = 3 THEN at + 600000 END, CASE WHEN status IN (3, 4, 5, 6) THEN 7 END, 1,
+        CASE WHEN status IN (3, 4, 5, 6) THEN 1 ELSE 0 END, 4, (ARRAY[1, 2, 3, 5, 4, 5, 3])[status],
+        CASE WHEN status IN (2, 3, 5, 7) THEN 2 ELSE 0 END, CASE WHEN status IN (3, 5) THEN 3 ELSE 0 END, 300000, 30000,
+        status, CASE status WHEN 4 THEN 2 WHEN 5 THEN 1 WHEN 6 THEN 2 END, CASE status WHEN 6 THEN 2 WHEN 7 THEN 4 END,
+        status = 2, status = 6, CASE WHEN status IN (3, 4, 5, 6) THEN 'worker-1' END
+      FROM made;
+    INSERT INTO attempts (task, number, token, ready_at, started_at, finished_at, ready_sequence, started_sequence,
+        finished_sequence, ready_by, outcome, status_after, reason, rescued, worker, error_type, error_message)
+      SELECT id, 1, 7, at, at, at, 2, 3, 4, 0, 2, status, CASE status WHEN 6 THEN 2 END, false, 'worker-1', 'HTTP_503', 'no room'
+      FROM made WHERE status IN (4, 6);
+    INSERT INTO events (task, sequence, type, at, actor, cause)
+      SELECT id, 3, 8, at, 'key-1', 'REQUESTED' FROM made WHERE status = 7;
+    INSERT INTO claims (check_at, token, tasks) SELECT at + 600000, 7, ARRAY[id] FROM made WHERE status = 3;
+    INSERT INTO count_changes (lane, old, new, count) SELECT 1, 0, status, 1 FROM made
+    """
 
   private func refuses(_ options: PostgresStore.Options, _ words: String) async {
     let error = await #expect(throws: StoreError.self) { await (try await PostgresStore.open(options)).close() }

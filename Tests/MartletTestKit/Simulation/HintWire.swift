@@ -63,6 +63,10 @@ extension StoreHint {
     rescue.rescued.compactMap { $0.status == .ready ? .work([$0.lane]) : $0.status == .retry ? .due(.zero) : nil }
   }
 
+  static func after(_ settlement: Settlement) -> [StoreHint] {
+    settlement.lanes.isEmpty ? [] : [.work(settlement.lanes)]
+  }
+
   static func after(_ verdicts: [SteeringVerdict]) -> [StoreHint] {
     verdicts.compactMap { verdict in
       guard case .done(let record) = verdict else { return nil }

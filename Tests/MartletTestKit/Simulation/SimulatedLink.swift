@@ -55,7 +55,7 @@ package final class SimulatedLink: TaskStore {
     wire?.join(process, hear)
   }
 
-  private func call<Value>(
+  func call<Value>(
     _ isRepeatable: Bool = false, hints: (Value) -> [StoreHint] = { _ in [] },
     _ operation: (any TaskStore) async throws(StoreError) -> Value
   ) async throws(StoreError) -> Value {
@@ -117,6 +117,35 @@ package final class SimulatedLink: TaskStore {
     for rescued in rescue.rescued { counters.count("rescued \(rescued.outcome.rawValue)") }
     return rescue
   }
+  package func settle(limit: Int) async throws(StoreError) -> Settlement {
+    try await call(hints: StoreHint.after) { (store) throws(StoreError) in try await store.settle(limit: limit) }
+  }
+  package func queueSettings() async throws(StoreError) -> [String: QueueSettings] {
+    try await call { (store) throws(StoreError) in try await store.queueSettings() }
+  }
+  package func change(
+    queue: String, _ patch: QueuePatch, actor: String
+  ) async throws(StoreError) -> QueueSettings {
+    try await call(hints: { _ in [.settings, .anyWork] }) { (store) throws(StoreError) in
+      try await store.change(queue: queue, patch, actor: actor)
+    }
+  }
+  package func typeSettings() async throws(StoreError) -> [String: TypeSettings] {
+    try await call { (store) throws(StoreError) in try await store.typeSettings() }
+  }
+  package func put(type: String, _ settings: TypeSettings, actor: String) async throws(StoreError) {
+    try await call(hints: { _ in [.settings, .anyWork] }) { (store) throws(StoreError) in
+      try await store.put(type: type, settings, actor: actor)
+    }
+  }
+  package func admit(limit: Int) async throws(StoreError) -> Admission {
+    try await call(hints: { $0.lanes.isEmpty ? [] : [.work($0.lanes)] }) { (store) throws(StoreError) in
+      try await store.admit(limit: limit)
+    }
+  }
+  package func graph(_ id: TaskID) async throws(StoreError) -> TaskGraph? {
+    try await call { (store) throws(StoreError) in try await store.graph(id) }
+  }
   package func prune(_ policy: RetentionPolicy, limit: Int) async throws(StoreError) -> Int {
     try await call { (store) throws(StoreError) in try await store.prune(policy, limit: limit) }
   }
@@ -128,12 +157,6 @@ package final class SimulatedLink: TaskStore {
   }
   package func list(_ query: TaskQuery) async throws(StoreError) -> TaskPage {
     try await call { (store) throws(StoreError) in try await store.list(query) }
-  }
-  package func attempts(of id: TaskID) async throws(StoreError) -> [AttemptRecord]? {
-    try await call { (store) throws(StoreError) in try await store.attempts(of: id) }
-  }
-  package func events(of id: TaskID) async throws(StoreError) -> [TaskEvent]? {
-    try await call { (store) throws(StoreError) in try await store.events(of: id) }
   }
   package func counts() async throws(StoreError) -> [TaskCount] {
     try await call { (store) throws(StoreError) in try await store.counts() }

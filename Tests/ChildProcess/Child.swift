@@ -1,17 +1,28 @@
 // A child process in a process group of its own, so that Ctrl-C at the terminal ends the tests and not, too early,
-// what they stand on.
+// what they stand on. Foundation's cannot be started where more than 1,024 files are open, as they are with so many tests at once.
 
-internal import Foundation
+public import Foundation
 internal import Synchronization
 
-final class Child: Sendable {
+public struct ChildFailed: Error, CustomStringConvertible {
+  public let description: String
+
+  public init(description: String) {
+    self.description = description
+  }
+}
+
+public final class Child: Sendable {
   private let id: pid_t
   private let reaped = Mutex<Int32?>(nil)
 
   /// - Parameters:
   ///   - command: a path and its arguments.
   ///   - input: a descriptor to read from; nil for nothing.
-  init(_ command: [String], input: Int32? = nil, output: URL, errors: URL) throws {
+  ///   - output: a file that it is appended to; nil forgets it.
+  ///   - errors: as output, and may be the same file.
+  /// - Throws: `ChildFailed` where it cannot be started.
+  public init(_ command: [String], input: Int32? = nil, output: URL? = nil, errors: URL? = nil) throws {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
@@ -20,11 +31,12 @@ final class Child: Sendable {
     } else {
       posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     }
-    posix_spawn_file_actions_addopen(&actions, 1, output.path, O_WRONLY | O_CREAT | O_APPEND, 0o644)
+    let flags = O_WRONLY | O_CREAT | O_APPEND
+    posix_spawn_file_actions_addopen(&actions, 1, output?.path ?? "/dev/null", flags, 0o644)
     if errors == output {
       posix_spawn_file_actions_adddup2(&actions, 1, 2)
     } else {
-      posix_spawn_file_actions_addopen(&actions, 2, errors.path, O_WRONLY | O_CREAT | O_APPEND, 0o644)
+      posix_spawn_file_actions_addopen(&actions, 2, errors?.path ?? "/dev/null", flags, 0o644)
     }
 
     // A test program may ignore or block signals; its children shall not inherit that.
@@ -49,13 +61,13 @@ final class Child: Sendable {
     var id = pid_t()
     let status = posix_spawn(&id, command[0], &actions, &attributes, arguments, variables)
     guard status == 0 else {
-      throw PostgresFailed(what: "cannot run \(command[0]): \(String(cString: strerror(status)))", log: "")
+      throw ChildFailed(description: "cannot run \(command[0]): \(String(cString: strerror(status)))")
     }
     self.id = id
   }
 
   /// Its exit status, or 128 and the signal that ended it; nil while it runs.
-  var status: Int32? {
+  public var status: Int32? {
     reaped.withLock { reaped in
       if let reaped { return reaped }
       var status: Int32 = 0
@@ -66,7 +78,7 @@ final class Child: Sendable {
     }
   }
 
-  func ended() async -> Int32 {
+  public func ended() async -> Int32 {
     var pause = Duration.milliseconds(1)
     while true {
       if let status { return status }
@@ -80,14 +92,22 @@ final class Child: Sendable {
     }
   }
 
-  func signal(_ number: Int32) {
+  /// For where no Swift task waits: this thread does.
+  public func waitUntilEnded() -> Int32 {
+    while true {
+      if let status { return status }
+      usleep(2000)
+    }
+  }
+
+  public func signal(_ number: Int32) {
     reaped.withLock { reaped in
       if reaped == nil { kill(id, number) }
     }
   }
 
   /// To the processes that it started itself.
-  func signalChildren(_ number: Int32) {
+  public func signalChildren(_ number: Int32) {
     let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
     for process in processes.compactMap(pid_t.init) {
       // The name stands in parentheses and may hold anything; after it come the state and the parent.

@@ -1,0 +1,321 @@
+// Accepts tasks: validates them, decides their ids and graphs, lets the store write, reads back what only the store knows,
+// and rings the bell. `TaskService`'s part that writes new tasks.
+
+internal import MartletCore
+
+final class Submitter: Sendable {
+  private let parts: EngineParts
+  private let registry: HandlerRegistry
+  let defaults: TaskDefaults
+  private let ids: TaskIDGenerator
+  private let types: TypeBook
+  private let submitting: Coalescer<Submission, SubmissionVerdict>
+
+  init(_ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, types: TypeBook) {
+    self.parts = parts
+    self.types = types
+    self.registry = registry
+    self.defaults = defaults
+    ids = TaskIDGenerator(random: parts.random)
+    submitting = Coalescer(lanes: parts.store.preferredConcurrency) { (submissions) throws(StoreError) in
+      try await parts.timed("submit") { () throws(StoreError) in try await parts.store.submit(submissions) }
+    }
+  }
+
+  func submit(_ request: SubmitRequest, as caller: Credential) async throws(ServiceError) -> [SubmittedTask] {
+    let request = try await filled(request)
+    let submission = try accept(request, by: caller.actor, now: try await storeNow())
+    try await check(submission, of: request, for: caller)
+    switch try await write(submission) {
+    case .accepted(let at):
+      return try await tell(of: submission, at: at, earlier: [:])
+    case .replayed(let at, let earlier):
+      let told = try await tell(of: submission, at: at, earlier: earlier)
+      if let hidden = told.firstIndex(where: { $0.isReplay && !caller.mayUse(queue: $0.record.queue) }) {
+        throw .idempotencyKeyReused(submission.keys.first { $0.tasks.contains(hidden) }?.text ?? "")
+      }
+      return told
+    case .keyReused(let key):
+      throw .idempotencyKeyReused(key)
+    case .unknownDependencies(let unknown):
+      throw .invalid(ValidationFailure(Self.problems(with: unknown, in: request)))
+    case .queueFull(let queue):
+      throw .queueFull(queue)
+    case nil:
+      return []
+    }
+  }
+
+  /// What this would be refused for. While the store's time is not known, nothing is: what is wrong with the text is wrong all
+  /// the same.
+  func problems(in request: SubmitRequest) async -> [ValidationProblem] {
+    do throws(ServiceError) {
+      _ = try accept(try await filled(request), by: Actor.api, now: try await storeNow())
+      return []
+    } catch {
+      if case .invalid(let failure) = error { return failure.problems }
+      return []
+    }
+  }
+
+  /// A new task with the same instructions; it is due at once and has no times, key or dependencies of its own.
+  func replay(_ old: TaskRecord, actor: String) async throws(ServiceError) -> TaskRecord {
+    var new = AcceptedTask(
+      id: ids.next(at: try await storeNow()), type: old.type, queue: old.queue, payload: old.payload ?? [],
+      priority: old.priority, eligible: .now, runAt: nil, retries: old.retries, backoff: old.backoff,
+      timeout: old.timeout, lease: old.lease, expiresAt: nil, tags: old.tags, metadata: old.metadata,
+      traceparent: old.traceparent, replayOf: old.id)
+    new.concurrencyKey = old.concurrencyKey
+    new.submittedBy = actor
+    var detail = JSONWriter(capacity: 64)
+    detail.object { $0.field("newTask", new.id) }
+    let note = AuditNote(
+      .replayTask, of: old.id.description, by: actor, detail: String(decoding: detail.bytes, as: UTF8.self))
+    let submission = Submission([new], note: note)
+    let at: Timestamp
+    switch try await write(submission) {
+    case .accepted(let time): at = time
+    case .queueFull(let queue): throw .queueFull(queue)
+    default: throw .notFound
+    }
+    return try await tell(of: submission, at: at, earlier: [:])[0].record
+  }
+
+  private func write(_ submission: Submission) async throws(ServiceError) -> SubmissionVerdict? {
+    do throws(StoreError) {
+      return try await submitting([submission]).first
+    } catch {
+      throw .store(error, tasks: submission.tasks.map(\.id))
+    }
+  }
+
+  // MARK: Queues of the caller
+
+  /// By the queues that the tasks really get. Tasks of other queues are not there for the caller: neither to depend on, nor under
+  /// their keys.
+  private func check(
+    _ submission: Submission, of request: SubmitRequest, for caller: Credential
+  ) async throws(ServiceError) {
+    guard caller.queues != nil else { return }
+    let others = submission.tasks.indices.filter { !caller.mayUse(queue: submission.tasks[$0].queue) }
+    guard others.isEmpty else { throw .forbiddenQueues(others.map { request.place($0) + "/queue" }) }
+    let own = Set(submission.tasks.map(\.id))
+    let parents = Set(submission.tasks.flatMap(\.dependencies)).subtracting(own)
+    let hidden = try await read(Array(parents)).filter { !caller.mayUse(queue: $0.queue) }
+    guard hidden.isEmpty else {
+      throw .invalid(ValidationFailure(Self.problems(with: hidden.map(\.id), in: request)))
+    }
+    // Where one key covers all, nothing is written beside what it stands for, and it is seen afterwards.
+    guard submission.tasks.count > 1, request.key == nil else { return }
+    for key in submission.keys where try await isHidden(key.text, from: caller) {
+      throw .idempotencyKeyReused(key.text)
+    }
+  }
+
+  private func isHidden(_ key: String, from caller: Credential) async throws(ServiceError) -> Bool {
+    var query = TaskQuery()
+    query.idempotencyKey = key
+    do throws(StoreError) {
+      let known = try await parts.timed("list") { () throws(StoreError) in try await parts.store.list(query) }
+      return known.tasks.contains { !caller.mayUse(queue: $0.queue) }
+    } catch {
+      throw .store(error, tasks: [])
+    }
+  }
+
+  private func read(_ ids: [TaskID]) async throws(ServiceError) -> [TaskRecord] {
+    guard !ids.isEmpty else { return [] }
+    do throws(StoreError) {
+      return try await parts.timed("read") { () throws(StoreError) in try await parts.store.tasks(ids) }
+        .compactMap { $0 }
+    } catch {
+      throw .store(error, tasks: [])
+    }
+  }
+
+  // MARK: Accepting
+
+  /// What clients left out and types have a default for.
+  private func filled(_ request: SubmitRequest) async throws(ServiceError) -> SubmitRequest {
+    let settings: [String: TypeSettings]
+    do throws(StoreError) {
+      settings = try await typeSettings()
+    } catch {
+      throw .store(error, tasks: [])
+    }
+    guard !settings.isEmpty else { return request }
+    var request = request
+    for index in request.items.indices {
+      request.items[index].task = request.items[index].task.filled(from: settings)
+    }
+    return request
+  }
+
+  /// What is set for types, as this node knows it.
+  func typeSettings() async throws(StoreError) -> [String: TypeSettings] { try await types.current() }
+
+  /// Everything that is wrong, at once.
+  private func accept(
+    _ request: SubmitRequest, by actor: String, now: Timestamp
+  ) throws(ServiceError) -> Submission {
+    var problems = Problems()
+    var isTooLarge = false
+    var accepted: [AcceptedTask] = []
+    for (index, item) in request.items.enumerated() {
+      do throws(ValidationFailure) {
+        accepted.append(try accept(item.task, by: actor, now: now))
+      } catch {
+        for problem in error.problems { problems.add(request.place(index) + problem.pointer, problem.detail) }
+        isTooLarge = isTooLarge || error.payloadTooLarge
+      }
+    }
+    let nodes = request.items.map { BatchGraph.Node(ref: $0.task.ref, dependencies: $0.task.dependencies) }
+    let graph = BatchGraph(nodes, at: request.place, problems: &problems)
+    checkKeys(of: request, problems: &problems)
+    guard let graph, problems.all.isEmpty else {
+      throw .invalid(ValidationFailure(problems.all, payloadTooLarge: isTooLarge && problems.all.count == 1))
+    }
+    if let cycle = graph.cycle {
+      throw .dependencyCycle(cycle.map { request.items[$0].task.ref ?? request.place($0) })
+    }
+    connect(&accepted, by: graph, isBatch: request.isBatch, now: now)
+    return Submission(accepted, keys: keys(of: request))
+  }
+
+  /// The row that a task becomes, or every problem with it.
+  func accept(_ task: NewTask, by actor: String, now: Timestamp) throws(ValidationFailure) -> AcceptedTask {
+    let problems = payloadProblems(task)
+    do throws(ValidationFailure) {
+      var accepted = try task.accepted(id: ids.next(at: now), defaults: defaults, now: now)
+      guard problems.isEmpty else { throw ValidationFailure(problems) }
+      accepted.submittedBy = actor
+      return accepted
+    } catch {
+      if error.payloadTooLarge { throw error }
+      throw ValidationFailure(error.problems + problems.filter { !error.problems.contains($0) })
+    }
+  }
+
+  /// What the type's own handler has against the payload; one that is too long is not looked at.
+  func payloadProblems(_ task: NewTask) -> [ValidationProblem] {
+    guard task.payload.count <= defaults.maxPayloadBytes, let handler = registry[task.type] else { return [] }
+    return handler.problems(task.payload).map {
+      ValidationProblem(pointer: "/payload" + $0.pointer, detail: $0.detail)
+    }
+  }
+
+  private func connect(_ tasks: inout [AcceptedTask], by graph: BatchGraph, isBatch: Bool, now: Timestamp) {
+    guard graph.hasEdges else { return }
+    let membership: GraphMembership =
+      isBatch ? .member(ids.next(at: now)) : .joinsFirstDependency(orElse: ids.next(at: now))
+    let own = tasks.map(\.id)
+    for index in tasks.indices {
+      tasks[index].dependencies = graph.parents[index].map { parent in
+        switch parent {
+        case .own(let position): own[position]
+        case .stored(let id): id
+        }
+      }
+      tasks[index].graph = membership
+    }
+  }
+
+  private static func problems(with unknown: [TaskID], in request: SubmitRequest) -> [ValidationProblem] {
+    let unknown = Set(unknown)
+    var problems = Problems()
+    for (index, item) in request.items.enumerated() {
+      for (number, name) in item.task.dependencies.enumerated() {
+        guard let id = TaskID(name), unknown.contains(id) else { continue }
+        problems.add(request.place(index) + "/dependencies/\(number)", "there is no task \(id)")
+      }
+    }
+    return problems.all
+  }
+
+  // MARK: Keys
+
+  private func checkKeys(of request: SubmitRequest, problems: inout Problems) {
+    if let key = request.key { problems.checkKey(key.text, at: "/header/Idempotency-Key") }
+    var places: [String: Int] = [:]
+    for (index, item) in request.items.enumerated() {
+      guard let key = item.task.idempotencyKey else { continue }
+      let pointer = request.place(index) + "/idempotencyKey"
+      if request.key != nil {
+        problems.add(pointer, "cannot be given together with the header Idempotency-Key, which covers the whole batch")
+      } else if let first = places[key] {
+        problems.add(pointer, "is the key of \(request.place(first)) too")
+      } else {
+        places[key] = index
+      }
+    }
+  }
+
+  private func keys(of request: SubmitRequest) -> [IdempotencyKey] {
+    if let key = request.key {
+      let all = Array(request.items.indices)
+      return [IdempotencyKey(key.text, fingerprint: key.fingerprint, tasks: all)]
+    }
+    return request.items.enumerated().compactMap { index, item in
+      item.task.idempotencyKey.map { IdempotencyKey($0, fingerprint: item.fingerprint, tasks: [index]) }
+    }
+  }
+
+  // MARK: Telling
+
+  /// What was stored, with what only the store knows: earlier tasks, and how those fare that wait for others.
+  private func tell(
+    of submission: Submission, at: Timestamp, earlier: [Int: TaskID]
+  ) async throws(ServiceError) -> [SubmittedTask] {
+    var told = submission.tasks.enumerated().map { index, task in
+      SubmittedTask(TaskRecord(task, acceptedAt: at), isReplay: earlier[index] != nil)
+    }
+    let uncertain = told.indices.filter { earlier[$0] != nil || !submission.tasks[$0].dependencies.isEmpty }
+    if !uncertain.isEmpty {
+      let ids = uncertain.map { earlier[$0] ?? submission.tasks[$0].id }
+      let records: [TaskRecord?]
+      do throws(StoreError) {
+        records = try await parts.timed("read") { () throws(StoreError) in try await parts.store.tasks(ids) }
+      } catch {
+        throw .store(error, tasks: [])
+      }
+      for (index, record) in zip(uncertain, records) {
+        // Deleted since: as it was accepted is as much as there is to say.
+        if let record { told[index].record = record }
+      }
+    }
+    ring(for: told.filter { !$0.isReplay }.map(\.record))
+    return told
+  }
+
+  /// Tells of new tasks.
+  func ring(for records: [TaskRecord]) {
+    var ready: Set<Lane> = []
+    var earliest: Duration?
+    for record in records {
+      let lane = Lane(queue: record.queue, type: record.type)
+      parts.metrics.submitted(lane)
+      if record.status == .ready {
+        ready.insert(lane)
+      } else {
+        earliest = min(earliest ?? .seconds(3600), record.availableAt - record.createdAt)
+      }
+    }
+    parts.wakeUp.work(in: ready)
+    if let earliest, earliest < .seconds(5) { parts.wakeUp.due(in: earliest) }
+  }
+
+  private func storeNow() async throws(ServiceError) -> Timestamp {
+    do throws(StoreError) {
+      return try await parts.storeTime.now()
+    } catch {
+      throw .store(error, tasks: [])
+    }
+  }
+}
+
+extension NewTask {
+  /// With what is set for its type where it says nothing itself.
+  func filled(from settings: [String: TypeSettings]) -> NewTask {
+    settings[type].map { filled(from: $0.defaults) } ?? self
+  }
+}

@@ -1,0 +1,150 @@
+// Whether a request may go on: who sends it, whether too often, whether the route is for them. Called by `Responder` for
+// each request of a server with authentication; a server without has no gate.
+
+internal import HTTPTypes
+internal import Logging
+internal import MartletCore
+internal import MartletEngine
+
+final class Gate: Sendable {
+  /// What a request that may go on is carried out with.
+  struct Admission: Sendable {
+    let credential: Credential
+    /// Of every answer, whatever comes of the request.
+    var fields: [(name: HTTPField.Name, value: String)] = []
+  }
+
+  private let configuration: AuthConfiguration
+  private let tokens: TokenDesk?
+  private let tokenKeys: KeySetKeeper?
+  private let keys: APIKeyDesk?
+  private let bootstrap: CredentialDigest?
+  private let requests: TokenBuckets<String>?
+  private let failures: TokenBuckets<ClientAddress>
+  private let limitFields: RateLimitFields?
+
+  /// - Parameter book: needed where `configuration.apiKeys`.
+  init(
+    _ configuration: AuthConfiguration, book: (any APIKeyBook)?, clock: any EngineClock,
+    wallClock: @escaping @Sendable () -> Timestamp, trouble: TroubleLog, logger: Logger
+  ) {
+    self.configuration = configuration
+    let source = configuration.jwt.secret.map(KeySource.secret) ?? configuration.jwt.jwks.map(KeySource.init(jwks:))
+    tokenKeys = source.map { KeySetKeeper(source: $0, clock: clock, logger: logger) }
+    tokens = tokenKeys.map {
+      TokenDesk(
+        keys: $0, issuer: configuration.jwt.issuer, audience: configuration.jwt.audience, wallClock: wallClock)
+    }
+    keys = book.flatMap { book in
+      configuration.apiKeys ? APIKeyDesk(book: book, clock: clock, wallClock: wallClock, trouble: trouble) : nil
+    }
+    bootstrap = configuration.bootstrapKey.map(CredentialDigest.init(of:))
+    // With a mistake, of which `prepare` tells, there is nothing to count by.
+    let limit = configuration.mistakes.isEmpty ? configuration.rateLimit : nil
+    requests = limit.map { TokenBuckets($0, clock: clock) }
+    limitFields = limit.map(RateLimitFields.init)
+    failures = TokenBuckets(configuration.failedAttempts, clock: clock)
+  }
+
+  /// Before the first request.
+  func prepare() async throws(AuthFailure) {
+    var mistakes = configuration.mistakes
+    if configuration.apiKeys, keys == nil {
+      mistakes.append(AuthMistake(key: "auth.apiKeys", detail: "needs a store that keeps keys"))
+    }
+    guard mistakes.isEmpty else { throw AuthFailure(mistakes: mistakes) }
+    try await tokenKeys?.prepare()
+  }
+
+  /// Until its task is cancelled.
+  func run() async {
+    await tokenKeys?.run()
+  }
+
+  /// - Throws: 401 without a good credential, 403 with one that lacks the right, 429 for too many requests or too many failed
+  ///   attempts from one address, 400 for headers that contradict each other, 503 while nobody can tell.
+  func admit(
+    to right: Right, _ fields: HeaderFields, from address: @autoclosure () -> ClientAddress?
+  ) async throws(Problem) -> Admission {
+    if right == .open || right == .metrics && configuration.metricsOpen { return Admission(credential: .nobody) }
+    guard let presented = try Presented.read(fields) else {
+      throw .unauthenticated("send 'Authorization: Bearer' with a token, or 'X-API-Key' with a key")
+    }
+    var admission = Admission(credential: try await identify(presented, address))
+    admission.fields = try spend(of: admission.credential)
+    guard admission.credential.has(right) else {
+      throw Problem.forbidden("the credential's roles do not allow this").adding(admission.fields)
+    }
+    guard admission.credential.queues == nil || !right.isOfInstallation else {
+      throw Problem.forbidden("the credential is bound to queues, and this is about all of them").adding(
+        admission.fields)
+    }
+    return admission
+  }
+
+  private func identify(
+    _ presented: Presented, _ address: () -> ClientAddress?
+  ) async throws(Problem) -> Credential {
+    let digest = presented.digest
+    if let bootstrap, bootstrap.isSame(as: digest) { return Self.bootstrapCredential }
+    switch recall(presented.kind, digest) {
+    case .fresh(let credential):
+      return credential
+    case .stale:
+      // Its owner must not be shut out by others behind the same address.
+      return try await lookUp(presented, digest)
+    case .none:
+      return try await lookUp(presented, digest, from: address())
+    }
+  }
+
+  private func recall(_ kind: Presented.Kind, _ digest: CredentialDigest) -> APIKeyDesk.Memory {
+    switch kind {
+    case .key: keys?.recall(digest) ?? .none
+    case .token: tokens?.recall(digest).map { .fresh($0) } ?? .none
+    }
+  }
+
+  /// An attempt that fails costs its address a token; without one a key is not looked up, as that would cost the store. A token's
+  /// signature costs nobody but this node: it is checked all the same, or one stranger behind a proxy shut out all new tokens.
+  private func lookUp(
+    _ presented: Presented, _ digest: CredentialDigest, from address: ClientAddress?
+  ) async throws(Problem) -> Credential {
+    if presented.kind == .key, let address { try check(failures.level(address)) }
+    do throws(Problem) {
+      return try await lookUp(presented, digest)
+    } catch {
+      if let address, error.code == .unauthenticated { try check(failures.take(address)) }
+      throw error
+    }
+  }
+
+  private func check(_ level: TokenBucket.Level) throws(Problem) {
+    guard level.isEnough else { throw .rateLimited("too many failed attempts from this address", level) }
+  }
+
+  private func lookUp(_ presented: Presented, _ digest: CredentialDigest) async throws(Problem) -> Credential {
+    switch presented.kind {
+    case .key:
+      guard let keys else { throw .unauthenticated("API keys are not taken here") }
+      return try await keys.lookUp(presented.text, digest)
+    case .token:
+      guard let tokens else { throw .unauthenticated("tokens are not taken here") }
+      return try await tokens.verify(presented.text, digest)
+    }
+  }
+
+  /// One request of the credential's.
+  private func spend(of credential: Credential) throws(Problem) -> [(name: HTTPField.Name, value: String)] {
+    guard let requests, let limitFields else { return [] }
+    let level = requests.take(credential.keyID ?? credential.actor)
+    let fields = limitFields.fields(level)
+    guard level.isEnough else {
+      throw Problem.rateLimited("the credential's limit of requests is reached", level).adding(fields)
+    }
+    return fields
+  }
+
+  private static let bootstrapCredential = Credential(
+    actor: Credential.keyPrefix + NewAPIKey.bootstrapName, roles: [.admin])
+}
