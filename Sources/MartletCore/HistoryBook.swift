@@ -32,6 +32,11 @@ package struct HistoryRange: Sendable, Hashable {
     through = self.after + min(limit, Int.max - self.after)
   }
 
+  package init(after: Int, through: Int) {
+    self.after = after
+    self.through = through
+  }
+
   package func contains(_ number: Int) -> Bool { number > after && number <= through }
 
   /// - Parameter latest: the highest number that there is.

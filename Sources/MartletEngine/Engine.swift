@@ -17,6 +17,8 @@ package struct EngineSettings: Sendable {
   package var zones = ZoneDatabase.system
   /// What `/health/ready` says of a store that works: `durability relaxed`.
   package var storeNote: String?
+  /// Whom this node tells what happens. Empty without the role `notifier`.
+  package var sinks: [any EventSink] = []
 
   package init() {}
 }
@@ -32,6 +34,7 @@ package final class Engine: Sendable {
   private let worker: Worker?
   private let remoteWorkers = RemoteWorkers()
   private let leaseBook = LeaseBook()
+  private let relays: [OutboxRelay]
   private let finished = Alarm()
 
   /// - Parameters:
@@ -45,8 +48,9 @@ package final class Engine: Sendable {
       store: store, clock: clock, random: random, metrics: metrics, logger: logger,
       keyRetention: settings.retention.keys)
     self.parts = parts
+    relays = settings.sinks.map { OutboxRelay($0, parts, node: settings.host) }
     service = TaskService(
-      parts, registry: registry, defaults: settings.defaults, storeNote: settings.storeNote)
+      parts, registry: registry, defaults: settings.defaults, storeNote: settings.storeNote, relays: relays)
     schedules = ScheduleService(parts, service.submitter, zones: settings.zones)
     let source = WorkDesk(parts)
     let broker = ClaimBroker(source: source, clock: clock, random: random, logger: logger)
@@ -84,6 +88,7 @@ package final class Engine: Sendable {
       for duty in duties { group.addTask { await duty.run() } }
       group.addTask { await self.broker.run() }
       group.addTask { await self.parts.probe.run() }
+      for relay in relays { group.addTask { await relay.run() } }
       if let worker {
         await worker.run()
         if !Task.isCancelled, let id = settings.worker?.id { await unregister(id) }
@@ -92,6 +97,7 @@ package final class Engine: Sendable {
       }
       group.cancelAll()
     }
+    for relay in relays { await relay.close() }
   }
 
   /// Takes no more work and lets `run` return once what was begun has ended or is given back. Waiting callers are answered.
@@ -172,8 +178,16 @@ final class EngineParts: Sendable {
   ) async throws(StoreError) -> Value {
     let start = clock.now
     defer { metrics.storeCall(operation, took: clock.now - start) }
-    return try await call()
+    let value = try await call()
+    if Self.moving.contains(operation) { wakeUp.moved() }
+    return value
   }
+
+  /// Calls after which sinks may have something to hear.
+  private static let moving: Set<String> = [
+    "submit", "claim", "finish", "steer", "promote", "rescue", "settle", "bulk", "advance-schedules",
+    "trigger-schedule",
+  ]
 
   /// An attempt ended and left its task so: tell whoever it concerns.
   func settled(_ id: TaskID, lane: Lane, status: TaskStatus) {

@@ -12,6 +12,7 @@ package final class WakeUp: Sendable {
     var unadmitted: [@Sendable () -> Void] = []
     var settings: [@Sendable () -> Void] = []
     var schedules: [@Sendable () -> Void] = []
+    var moved: [@Sendable () -> Void] = []
   }
   private let listeners = Mutex(Listeners())
 
@@ -53,6 +54,11 @@ package final class WakeUp: Sendable {
     for listener in listeners.withLock(\.schedules) { listener() }
   }
 
+  /// Tasks may have moved: there may be something to tell the sinks.
+  package func moved() {
+    for listener in listeners.withLock(\.moved) { listener() }
+  }
+
   package func onWork(_ listener: @escaping @Sendable (Set<Lane>) -> Void) {
     listeners.withLock { $0.work.append(listener) }
   }
@@ -79,5 +85,9 @@ package final class WakeUp: Sendable {
 
   package func onSchedules(_ listener: @escaping @Sendable () -> Void) {
     listeners.withLock { $0.schedules.append(listener) }
+  }
+
+  package func onMoved(_ listener: @escaping @Sendable () -> Void) {
+    listeners.withLock { $0.moved.append(listener) }
   }
 }

@@ -134,7 +134,8 @@ extension PostgresStore {
         ) c
         WHERE a.has_children AND d.parent = a.id AND (c.status NOT IN (5, 6, 7) OR NOT d.met AND \(isToBeMet)) LIMIT 1
       ) w ON true
-      WHERE k.is_young IS NULL AND w.is_waiting IS NULL
+      LEFT JOIN LATERAL (SELECT true AS is_untold FROM outbox o WHERE o.task = a.id LIMIT 1) t ON true
+      WHERE k.is_young IS NULL AND w.is_waiting IS NULL AND t.is_untold IS NULL
       LIMIT $5::bigint
     ),
     \(deletionSQL),

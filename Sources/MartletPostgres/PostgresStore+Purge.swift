@@ -21,11 +21,12 @@ extension PostgresStore {
     return BulkStep(job, nextIn: nextIn(job, rows[3]))
   }
 
-  /// The tasks of the page that are DEAD still, locked, with whether they are kept for their keys; `age` is how old a key must be.
+  /// The tasks of the page that are DEAD still, locked, with whether they are kept for their keys, or
+  /// for those who have not heard of them; `age` is how old a key must be.
   private static func pageSQL(age: String) -> String {
     """
     page AS MATERIALIZED (
-      SELECT r.*, k.is_young FROM turn, clock, (SELECT id FROM unnest($2::uuid[]) AS i(id) ORDER BY id) i
+      SELECT r.*, coalesce(k.is_young, o.is_untold) AS is_kept FROM turn, clock, (SELECT id FROM unnest($2::uuid[]) AS i(id) ORDER BY id) i
       CROSS JOIN LATERAL (
         SELECT t.ctid AS place, t.id, t.has_children FROM task_runs t WHERE t.id = i.id AND t.status = 6
         LIMIT 1 FOR UPDATE OF t
@@ -37,6 +38,7 @@ extension PostgresStore {
         SELECT true AS is_young FROM idempotency_keys t
         WHERE b.key IS NOT NULL AND t.key = b.key AND t.created_at > now - \(age)::bigint AND i.id = ANY (t.tasks) LIMIT 1
       ) k ON true
+      LEFT JOIN LATERAL (SELECT true AS is_untold FROM outbox t WHERE t.task = i.id LIMIT 1) o ON true
     )
     """
   }
@@ -57,10 +59,10 @@ extension PostgresStore {
         WHERE d.parent = p.id AND NOT d.met AND d.policy = \(DependencyPolicy.hold.code) AND c.status NOT IN (5, 6, 7)
         LIMIT \(mostEdges)
       ) e
-      WHERE p.has_children AND p.is_young IS NULL LIMIT \(mostEdges)
+      WHERE p.has_children AND p.is_kept IS NULL LIMIT \(mostEdges)
     ),
     changed AS (UPDATE dependencies d SET policy = \(DependencyPolicy.cancel.code) FROM edges e WHERE d.ctid = e.place)
-    UPDATE task_runs r SET has_children = true FROM page p WHERE r.ctid = p.place AND p.has_children AND p.is_young IS NULL
+    UPDATE task_runs r SET has_children = true FROM page p WHERE r.ctid = p.place AND p.has_children AND p.is_kept IS NULL
     """)
 
   private static let purgePage = Statement(
@@ -77,15 +79,15 @@ extension PostgresStore {
         WHERE p.has_children AND d.parent = p.id AND NOT d.met AND (c.status NOT IN (5, 6, 7) OR d.policy = \(DependencyPolicy.run.code))
         LIMIT 1
       ) w
-      WHERE p.is_young IS NULL ORDER BY p.id LIMIT 1
+      WHERE p.is_kept IS NULL ORDER BY p.id LIMIT 1
     ),
     dealt AS MATERIALIZED (SELECT p.* FROM page p WHERE NOT EXISTS (SELECT 1 FROM awaited a WHERE a.id <= p.id)),
-    old AS MATERIALIZED (SELECT id, place FROM dealt WHERE is_young IS NULL),
+    old AS MATERIALIZED (SELECT id, place FROM dealt WHERE is_kept IS NULL),
     \(deletionSQL),
     \(accountSQL(
       sums: """
         SELECT (SELECT count(*) FROM dealt) AS matched, (SELECT count(*) FROM gone) AS changed,
-          (SELECT count(*) FROM dealt WHERE is_young) AS failed,
+          (SELECT count(*) FROM dealt WHERE is_kept) AS failed,
           (SELECT id FROM dealt ORDER BY id DESC LIMIT 1) AS cursor, EXISTS (SELECT 1 FROM awaited) AS is_cut
         """))
     """)

@@ -37,12 +37,7 @@ extension PostgresStore {
         ], .background)
       guard let run = try rows[0].first({ try StoredRun(&$0) }) else { return nil }
       let ended = try rows[1].map { try StoredAttempt(&$0) }
-      let told = try rows[2].map { columns in
-        TaskEvent(
-          sequence: Int(columns.int()), type: try TaskEventType(code: columns.int()), at: columns.time(),
-          actor: columns.text(), cause: columns.optionalText())
-      }
-      return run.page(range, ended: ended, told: told)
+      return run.page(range, ended: ended, told: try rows[2].map { try TaskEvent(&$0) })
     }
   }
 
@@ -151,7 +146,7 @@ extension TaskRecord {
 // MARK: - History
 
 extension StoredRun {
-  fileprivate init(_ columns: inout Columns) throws {
+  init(_ columns: inout Columns) throws {
     self.init(
       createdAt: columns.time(), submittedBy: columns.optionalText()?.unescaped, attempt: Int(columns.int()),
       sequence: Int(columns.int()), readyBy: columns.int(),
@@ -161,8 +156,16 @@ extension StoredRun {
   }
 }
 
+extension TaskEvent {
+  init(_ columns: inout Columns) throws {
+    self.init(
+      sequence: Int(columns.int()), type: try TaskEventType(code: columns.int()), at: columns.time(),
+      actor: columns.text(), cause: columns.optionalText())
+  }
+}
+
 extension StoredAttempt {
-  fileprivate init(_ columns: inout Columns) throws {
+  init(_ columns: inout Columns) throws {
     let number = Int(columns.int())
     let worker = columns.text()
     let startedAt = columns.time()
@@ -186,11 +189,13 @@ extension StoredAttempt {
 extension PostgresStore {
   private static let readRun = Statement(
     "read_run",
+    "SELECT \(runColumns) FROM task_runs r JOIN task_bodies b ON b.id = r.id WHERE r.id = $1::uuid")
+
+  /// The columns of a `StoredRun`.
+  static let runColumns = """
+    b.created_at, b.submitted_by, r.attempt, r.sequence, r.ready_by, r.ready_at, r.ready_sequence, r.started_at,
+    r.started_sequence, r.worker, r.outcome, r.finished_at
     """
-    SELECT b.created_at, b.submitted_by, r.attempt, r.sequence, r.ready_by, r.ready_at, r.ready_sequence, r.started_at, r.started_sequence,
-      r.worker, r.outcome, r.finished_at
-    FROM task_runs r JOIN task_bodies b ON b.id = r.id WHERE r.id = $1::uuid
-    """)
 
   private static let readAttempts = Statement(
     "read_attempts",

@@ -40,6 +40,7 @@ package final class PostgresStore: TaskStore {
   let limits = LimitedQueues()
   let deepQueues = DeepQueues()
   let touches = TouchReading()
+  let outboxPlaces = OutboxPlaces()
   let bell: Bell
   let clock: (@Sendable () -> Timestamp)?
   private let listener: Listener

@@ -13,6 +13,7 @@ enum Migrations {
     ("V0006_api_keys", PackageResources.V0006_api_keys_sql),
     ("V0007_attempt_lines", PackageResources.V0007_attempt_lines_sql),
     ("V0008_submitters", PackageResources.V0008_submitters_sql),
+    ("V0009_outbox", PackageResources.V0009_outbox_sql),
   ]
 
   static var names: [String] { all.map(\.name) }

@@ -5,7 +5,7 @@ internal import MartletCore
 extension WriteTransaction {
   enum Purge {
     case deleted
-    /// For its idempotency key.
+    /// For its idempotency key, or for a sink that has not heard of it.
     case kept
     /// More wait for it than this transaction may still tell: some of them were told perhaps, and it is still there.
     case unfinished
@@ -13,8 +13,12 @@ extension WriteTransaction {
 
   func purge(_ row: WaitingRow, keys: Duration) throws -> Purge {
     let isKept =
-      try prepared("SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE task = ?1 AND created_at > ?2)")
-      .row(row.id, now + (.zero - keys)) { $0.bool() } ?? false
+      try prepared(
+        """
+        SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE task = ?1 AND created_at > ?2)
+          OR EXISTS (SELECT 1 FROM outbox WHERE task = ?1)
+        """
+      ).row(row.id, now + (.zero - keys)) { $0.bool() } ?? false
     if isKept { return .kept }
     guard try release(row) else { return .unfinished }
     try prepared("DELETE FROM task_runs WHERE id = ?1").run(row.id)

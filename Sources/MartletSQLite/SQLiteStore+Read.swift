@@ -14,7 +14,7 @@ extension SQLiteStore {
     let range = HistoryRange(after: number, limit: limit)
     return try await read { database in
       guard let run = try database.historyRow(id) else { return nil }
-      let ended = try database.endedAttempts(id, range, whole: true, if: "number > ?3 AND number <= ?4")
+      let ended = try database.endedAttempts(id, range, errors: true, logs: true, if: "number > ?4 AND number <= ?5")
       return run.page(range, ended: ended, sentBefore: try database.sentLines(id, range))
     }
   }
@@ -25,16 +25,17 @@ extension SQLiteStore {
     let range = HistoryRange(after: sequence, limit: limit)
     return try await read { database in
       guard let run = try database.historyRow(id) else { return nil }
-      let ended = try database.endedAttempts(
-        id, range, whole: false,
-        if: """
-          finished_sequence + \(StoredAttempt.mostEnds) > ?3
-          AND (CASE WHEN ready_sequence > 0 THEN ready_sequence ELSE started_sequence END) <= ?4
-          """)
+      let ended = try database.endedAttempts(id, range, errors: false, logs: false, if: areTold)
       return run.page(range, ended: ended, told: try database.toldEvents(id, range))
     }
   }
 }
+
+/// True of attempts that tell events of the range.
+private let areTold = """
+  finished_sequence + \(StoredAttempt.mostEnds) > ?4
+  AND (CASE WHEN ready_sequence > 0 THEN ready_sequence ELSE started_sequence END) <= ?5
+  """
 
 // MARK: - Tasks
 
@@ -162,18 +163,24 @@ extension Database {
     }
   }
 
-  /// - Parameter whole: with errors and log lines.
+  /// What entries of the outbox tell of a task; nil where it is gone.
+  func story(of id: TaskID, _ range: HistoryRange) throws -> TaskStory? {
+    guard let record = try record(id, whole: false), let run = try historyRow(id) else { return nil }
+    let ended = try endedAttempts(id, range, errors: true, logs: false, if: areTold)
+    return run.story(of: record, range, ended: ended, told: try toldEvents(id, range))
+  }
+
   fileprivate func endedAttempts(
-    _ id: TaskID, _ range: HistoryRange, whole: Bool, if condition: String
+    _ id: TaskID, _ range: HistoryRange, errors: Bool, logs: Bool, if condition: String
   ) throws -> [StoredAttempt] {
     try prepared(
       """
       SELECT number, worker, started_at, finished_at, outcome, CASE WHEN ?2 THEN error_type END,
-        CASE WHEN ?2 THEN error_message END, CASE WHEN ?2 THEN error_stack END, CASE WHEN ?2 THEN logs END, ready_by,
+        CASE WHEN ?2 THEN error_message END, CASE WHEN ?2 THEN error_stack END, CASE WHEN ?3 THEN logs END, ready_by,
         ready_at, ready_sequence, started_sequence, finished_sequence, status_after, reason, rescued
       FROM attempts WHERE task = ?1 AND \(condition) ORDER BY number
       """
-    ).rows(id, whole, range.after, range.through) { columns in
+    ).rows(id, errors, logs, range.after, range.through) { columns in
       let number = Int(columns.int())
       let worker = columns.text()
       let startedAt = columns.time()

@@ -9,6 +9,7 @@ package enum StoreOperation: String, CaseIterable, Sendable {
   case counts, oldestReady, register, unregister, workers, check, audit, pruneAudit, apiKeys
   case queueSettings, changeQueue, typeSettings, putType, admit
   case begin, dueBulk, carryOn, endBulk, bulkJob, bulkJobs, count, pruneBulk, facts
+  case attend, takeEntries, settleEntries, release, sinks
   case putSchedule, deleteSchedule, schedule, schedules, dueSchedules, advanceSchedules
 }
 

@@ -81,7 +81,7 @@ extension MemoryState {
       tasks[id] = task
       if task.record.status == .ready { step.lanes.insert(task.lane) }
     case .purge:
-      guard !keys.values.contains(where: { $0.tasks.contains(id) && $0.createdAt + age > now }) else {
+      guard !isUntold(id), !keys.values.contains(where: { $0.tasks.contains(id) && $0.createdAt + age > now }) else {
         step.job.failed += 1
         step.job.lastError = BulkJob.keptForKeys
         return

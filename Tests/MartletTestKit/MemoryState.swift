@@ -19,6 +19,8 @@ struct MemoryState {
   var ticks: [String: [Timestamp: TaskID]] = [:]
   var audit: [(number: Int64, entry: AuditEntry)] = []
   var bulks: [TaskID: MemoryBulk] = [:]
+  var sinks: [String: MemorySink] = [:]
+  var outboxNumber: Int64 = 0
 
   // MARK: Work
 
@@ -147,7 +149,7 @@ struct MemoryState {
     let old = tasks.values
       .filter { task in
         guard let finishedAt = task.record.finishedAt, let kept = policy.kept(task.record.status) else { return false }
-        return finishedAt + kept <= now && !isNeeded(task.record.id, policy, now: now)
+        return finishedAt + kept <= now && !isNeeded(task.record.id, policy, now: now) && !isUntold(task.record.id)
       }
       .map(\.record.id)
       .sorted()

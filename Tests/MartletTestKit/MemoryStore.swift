@@ -167,7 +167,10 @@ package final class MemoryStore: TaskStore {
   ) throws(StoreError) -> Answer {
     let (answer, hints) = try contents.withLock { (contents) throws(StoreError) in
       if contents.isClosed { throw .unavailable("the store is closed") }
-      let answer = body(&contents.state, clock())
+      let now = clock()
+      let before = contents.state.sequences
+      let answer = body(&contents.state, now)
+      contents.state.noteMoves(since: before, now: now)
       defer { contents.state.hints = [] }
       return (answer, contents.state.hints + (contents.state.hasLine ? [.unadmitted] : []))
     }

@@ -6,7 +6,8 @@ import Synchronization
 
 final class SabotagedStore: TaskStore {
   let inner: MemoryStore
-  private let sabotage: World.Sabotage
+  let sabotage: World.Sabotage
+  let entries = Mutex<[Int64]>([])
   private let leases = Mutex<[TaskID: LeaseID]>([:])
 
   init(_ inner: MemoryStore, _ sabotage: World.Sabotage) {

@@ -32,13 +32,13 @@ import Testing
       "crash", "pause", "poison", "steered", "overlap", "snoozed", "stale finish refused", "answer lost after commit",
       "call delivered twice", "submit of unknown outcome", "rescued LOST", "rescued TIMED_OUT",
       "dead RETRIES_EXHAUSTED",
-      "dead NON_RETRYABLE", "hint heard", "hint lost",
+      "dead NON_RETRYABLE", "hint heard", "hint lost", "history told", "event delivered twice",
     ] {
       #expect(counters.all[name, default: 0] > 0, "\(name) never happened")
     }
   }
 
-  @Test(arguments: [World.Sabotage.forgets, .rescuesEarly, .dropsFence])
+  @Test(arguments: [World.Sabotage.forgets, .rescuesEarly, .dropsFence, .settlesUndelivered])
   func `a bug put in on purpose is found`(_ sabotage: World.Sabotage) {
     let found = (1...500).contains { seed in
       do {

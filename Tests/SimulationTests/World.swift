@@ -16,6 +16,8 @@ final class World: Sendable {
   let judge: Judge
   let plan: Plan
   let sabotage: Sabotage?
+  private let ledger = SinkLedger()
+  private let isHealed = Atomic(false)
   private let nodes = Mutex<[SimulatedNode]>([])
   private let nextProcess = Mutex(1)
 
@@ -28,6 +30,8 @@ final class World: Sendable {
     var faults: LinkFaults
     var steering: Bool
     var poison: Bool
+    /// There is a sink, and how often it fails.
+    var sink: Double?
   }
 
   /// Bugs put in on purpose, which the judge must find.
@@ -38,6 +42,8 @@ final class World: Sendable {
     case rescuesEarly
     /// Takes any report for a task that runs.
     case dropsFence
+    /// Takes what a sink was told for what it has.
+    case settlesUndelivered
   }
 
   init(seed: UInt64, scheduler: Scheduler, counters: Counters, sabotage: Sabotage? = nil) {
@@ -61,12 +67,14 @@ final class World: Sendable {
     if random.below(2) == 0 { faults.duplicates = 0.05 }
     plan = Plan(
       nodes: 1 + random.below(3), tasks: 10 + random.below(30), crashes: random.below(2) == 0,
-      pauses: random.below(2) == 0, faults: faults, steering: random.below(2) == 0, poison: random.below(4) == 0)
+      pauses: random.below(2) == 0, faults: faults, steering: random.below(2) == 0, poison: random.below(4) == 0,
+      sink: [nil, 0, 0.2][Int(seed % 3)])
     judge = Judge(scheduler: scheduler, counters: counters)
   }
 
   /// Trouble for a minute, then peace until everything is at rest.
   func live() async throws {
+    if plan.sink != nil { try await store.attend(to: ["kafka"]) }
     try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 0..<plan.nodes { try await startNode(in: &group) }
       try await withThrowingTaskGroup(of: Void.self) { clients in
@@ -81,6 +89,7 @@ final class World: Sendable {
       try await group.waitForAll()
     }
     try judge.verdict(on: await snapshot())
+    if plan.sink != nil { try checkLedger(try await snapshot()) }
   }
 
   // MARK: Nodes
@@ -94,6 +103,16 @@ final class World: Sendable {
     let store: any TaskStore = sabotage.map { SabotagedStore(self.store, $0) } ?? self.store
     var options = SimulatedNode.Options()
     options.wire = wire
+    if let failing = plan.sink {
+      options.sinks = { [self] identity in
+        [
+          SimulatedSink(
+            "kafka", ledger: ledger, clock: identity.clock, random: RandomSource(seed: random.next()),
+            mood: { [self] in isHealed.load(ordering: .relaxed) ? .fine : .flaky(failing) },
+            isDead: { [judge] in judge.isDead(identity.process) })
+        ]
+      }
+    }
     let node = try SimulatedNode(
       process: process, scheduler: scheduler, store: store, random: RandomSource(seed: random.next()),
       counters: counters,
@@ -148,17 +167,32 @@ final class World: Sendable {
       node.link.faults = LinkFaults()
     }
     judge.healed()
+    isHealed.store(true, ordering: .relaxed)
   }
 
   private func waitForRest(in group: inout ThrowingTaskGroup<Void, any Error>) async throws {
     let end = clock.now + .seconds(3600)
     while true {
       let left = try await store.counts().filter { !$0.status.isFinal }
-      if left.isEmpty { return }
+      let untold = try await store.sinks().reduce(0) { $0 + $1.waiting }
+      if left.isEmpty, untold == 0 { return }
       guard clock.now < end else { throw Violation("not at rest an hour after healing: \(try await describe(left))") }
       try await clock.sleep(for: .seconds(1))
       try await replaceTheDead(in: &group)
     }
+  }
+
+  /// Everything was told, and each task's history in its order.
+  private func checkLedger(_ tasks: [StoredTask]) throws {
+    for task in tasks {
+      let told = ledger.firsts(of: task.record.id)
+      guard told.map(\.sequence) == task.events.map(\.sequence), told.map(\.type) == task.events.map(\.type) else {
+        throw Violation("\(task.record.id): told \(told.map(\.sequence)) of \(task.events.map(\.sequence))")
+      }
+      counters.count("history told")
+    }
+    let all = ledger.all.events
+    if Set(all.map(\.id)).count < all.count { counters.count("event delivered twice") }
   }
 
   private func describe(_ left: [TaskCount]) async throws -> String {

@@ -20,6 +20,10 @@ import Testing
       try await store.onBench { bench in
         let model = StoreBench(store: MemoryStore(clock: bench.time.clock), time: bench.time, directory: "")
         var history = RandomHistory(seed: seed)
+        let isTold = seed.isMultiple(of: 3)
+        if isTold {
+          for bench in [bench, model] { _ = try await bench.store.attend(to: ["kafka"]) }
+        }
         for step in 1...Self.steps {
           let command = history.next(now: bench.now)
           let verdict = try await history.carryOut(command, on: bench, isModel: false)
@@ -51,6 +55,16 @@ import Testing
             .map { "\($0.at) \($0.actor) \($0.action) \($0.target) \($0.detail ?? "")" }.sorted()
         }
         #expect(try await audit(bench) == (try await audit(model)), "seed \(seed)")
+        if isTold {
+          let (page, expected) = try await (bench.entries(), model.entries())
+          #expect(page.stories == expected.stories, "seed \(seed)")
+          for (task, entries) in Dictionary(grouping: page.entries, by: \.task) {
+            let sequences = entries.flatMap { Array($0.sequences) }
+            #expect(sequences == Array(1...(page.stories[task]?.record.sequence ?? 0)), "seed \(seed): \(task)")
+            told["told by the outbox", default: 0] += 1
+          }
+          #expect(Set(page.stories.keys) == Set(expected.stories.keys), "seed \(seed)")
+        }
         for history in try await bench.snapshot().histories {
           for attempt in history.attempts { told[attempt.outcome?.rawValue ?? "running", default: 0] += 1 }
           told[history.task.status.rawValue, default: 0] += 1
@@ -65,6 +79,7 @@ import Testing
     let others = [
       "running", "accepted", "cancel", "retry", "purge", "replayed", "keyReused", "unknownDependencies",
       "DEPENDENCY_FAILED", "waited and went on", "queueFull", "somebody's turn",
+      "told by the outbox",
     ]
     for name in AttemptOutcome.allCases.map(\.rawValue) + TaskStatus.allCases.map(\.rawValue) + others {
       #expect(told[name, default: 0] > 0, "\(name) never came about")
@@ -314,4 +329,12 @@ private struct RandomHistory {
 
   private mutating func below(_ bound: Int) -> Int { Int(random.next() % UInt64(bound)) }
   private mutating func fraction() -> Double { Double(random.next() >> 11) * 0x1p-53 }
+}
+
+extension StoreBench {
+  /// All that a sink has not heard of.
+  fileprivate func entries() async throws -> OutboxPage {
+    try #require(
+      try await store.takeEntries(for: "kafka", relay: "relay", limit: 100_000, hold: .seconds(3600)))
+  }
 }

@@ -13,7 +13,7 @@ package protocol BulkBook: Sendable {
   /// tasks, or of the order's limit, the job is DONE, and an entry of the audit tells its filter and counts. Of several callers
   /// at once one does it. Does not look whether the page is due yet.
   ///
-  /// Purged are tasks whose key is younger than `keys` never: they count as failed. What waits for a purged one is settled by
+  /// Tasks whose key is younger than `keys`, and tasks of which a sink has not heard everything, are not purged: they count as failed. What waits for a purged one is settled by
   /// `DependencyPolicy.effectOfDeletion`; where that is more than one transaction should do, the page ends before that task, and
   /// a later one comes back to it.
   /// - Parameter hold: how long `dueBulk` leaves a job without a rate to this caller.

@@ -46,6 +46,14 @@ final class EngineMetrics: Sendable {
     series.storeCall(operation, took: duration)
   }
 
+  func delivered(_ events: Int, to sink: String) {
+    series.delivered(events, to: sink)
+  }
+
+  func setOutbox(_ sinks: [(name: String, waiting: Int, oldest: Duration)]) {
+    for sink in sinks { series.setOutbox(sink.name, waiting: sink.waiting, oldest: sink.oldest) }
+  }
+
   func setLeases(_ count: Int) { series.setLeases(count) }
   func setWorkers(_ count: Int) { series.setWorkers(count) }
 

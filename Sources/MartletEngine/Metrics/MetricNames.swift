@@ -32,9 +32,13 @@ package struct MetricName: Sendable, Hashable {
     "martlet_queue_oldest_ready_seconds", "How long the oldest READY task has waited; 0 when none is READY.")
   package static let leases = MetricName("martlet_leases", "Leases held by workers of this node.")
   package static let workers = MetricName("martlet_workers", "Live workers that the store knows.")
-  package static let outboxEvents = MetricName("martlet_outbox_events", "Events that wait for delivery.")
+  /// By `sink`, as are the next two. Counted up to 100,000.
+  package static let outboxEvents = MetricName(
+    "martlet_outbox_events", "Transitions that a sink has not been told of yet; 100000 stands for that many or more.")
   package static let outboxOldest = MetricName(
-    "martlet_outbox_oldest_seconds", "How long the oldest undelivered event has waited.")
+    "martlet_outbox_oldest_seconds", "How long the oldest of them has waited; 0 when none waits.")
+  package static let eventsDelivered = MetricName(
+    "martlet_events_delivered_total", "Events that this node has delivered to a sink.")
 
   // MARK: The edges
 
@@ -48,6 +52,6 @@ package struct MetricName: Sendable, Hashable {
   package static let all = [
     tasksSubmitted, attempts, retries, deadLetters, leasesLost, taskRun, taskWait, queueTasks, queueOldestReady,
     leases, workers,
-    outboxEvents, outboxOldest, httpRequests, httpRequest, store,
+    outboxEvents, outboxOldest, eventsDelivered, httpRequests, httpRequest, store,
   ]
 }

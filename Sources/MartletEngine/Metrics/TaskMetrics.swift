@@ -13,6 +13,7 @@ package final class TaskMetrics: Sendable {
   private let lanes = Mutex<[Lane: LaneHandles]>([:])
   private let operations = Mutex<[String: any TimerHandler]>([:])
   private let queues = Mutex<[String: QueueGauges]>([:])
+  private let sinks = Mutex<[String: SinkHandles]>([:])
   private let workers: any RecorderHandler
   private let leases: any RecorderHandler
 
@@ -59,6 +60,25 @@ package final class TaskMetrics: Sendable {
       return timer
     }
     timer.recordNanoseconds(duration.wholeNanoseconds)
+  }
+
+  /// `sink` is one of the few kinds that there are.
+  package func delivered(_ events: Int, to sink: String) {
+    handles(of: sink).delivered.increment(by: Int64(events))
+  }
+
+  package func setOutbox(_ sink: String, waiting: Int, oldest: Duration) {
+    let handles = handles(of: sink)
+    handles.waiting.record(Int64(waiting))
+    handles.oldest.record(oldest.secondsAsDouble)
+  }
+
+  private func handles(of sink: String) -> SinkHandles {
+    sinks.withLock { sinks in
+      let handles = sinks[sink] ?? SinkHandles(sink, factory: factory)
+      sinks[sink] = handles
+      return handles
+    }
   }
 
   package func setWorkers(_ count: Int) { workers.record(Int64(count)) }
@@ -137,6 +157,18 @@ private final class LaneHandles: Sendable {
       outcomes[outcome] = counter
       return counter
     }
+  }
+}
+
+private struct SinkHandles {
+  let delivered: any CounterHandler
+  let waiting: any RecorderHandler
+  let oldest: any RecorderHandler
+
+  init(_ sink: String, factory: any MetricsFactory) {
+    delivered = factory.makeCounter(label: MetricName.eventsDelivered.text, dimensions: [("sink", sink)])
+    waiting = factory.makeGauge(.outboxEvents, [("sink", sink)])
+    oldest = factory.makeGauge(.outboxOldest, [("sink", sink)])
   }
 }
 

@@ -16,8 +16,12 @@ package final class TaskService: Sendable {
   private let isDraining = Mutex(false)
   /// Shown with a store that works.
   private let storeNote: String?
+  private let relays: [OutboxRelay]
 
-  init(_ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, storeNote: String?) {
+  init(
+    _ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, storeNote: String?, relays: [OutboxRelay]
+  ) {
+    self.relays = relays
     self.parts = parts
     bulkIDs = TaskIDGenerator(random: parts.random)
     self.storeNote = storeNote
@@ -253,7 +257,15 @@ package final class TaskService: Sendable {
     if isDraining.withLock(\.self) {
       components.append(.init(name: "node", isHealthy: false, detail: "shutting down"))
     }
-    return Readiness(components: components, canServe: components.allSatisfy(\.isHealthy))
+    let canServe = components.allSatisfy(\.isHealthy)
+    // A sink that is down keeps no task from being taken and carried out: what it has to hear waits for it.
+    components += relays.map { relay in
+      let idle = relay.isDelivering ? nil : "another node delivers"
+      return .init(
+        name: relay.name, isHealthy: relay.trouble == nil, detail: relay.trouble ?? idle,
+        isForOperators: relay.trouble != nil)
+    }
+    return Readiness(components: components, canServe: canServe)
   }
 
   /// Brings the gauges that are counted on demand (depths, oldest READY, workers) up to date before a scrape.
@@ -261,6 +273,11 @@ package final class TaskService: Sendable {
     let queues = try await queues()
     parts.metrics.setQueues(queues.map { ($0.name, $0.counts, $0.oldestReadySeconds) })
     parts.metrics.setWorkers(try await workers().count)
+    let now = try await storeNow()
+    parts.metrics.setOutbox(
+      try await store("sinks") { (store) throws(StoreError) in try await store.sinks() }.map { sink in
+        (name: sink.name, waiting: sink.waiting, oldest: sink.oldest.map { max(.zero, now - $0) } ?? .zero)
+      })
   }
 
   /// The types that this node or a live worker handles.

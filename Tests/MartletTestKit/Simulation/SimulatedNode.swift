@@ -31,6 +31,8 @@ package final class SimulatedNode: Sendable {
     package var isWorker = true
     package var isScheduler = true
     package var wire: HintWire?
+    /// The role `notifier`.
+    package var sinks: @Sendable (Identity) -> [any EventSink] = { _ in [] }
 
     package init() {}
   }
@@ -47,6 +49,7 @@ package final class SimulatedNode: Sendable {
     var settings = EngineSettings()
     settings.retention = options.retention
     settings.isScheduler = options.isScheduler
+    settings.sinks = options.sinks(Identity(process: process, clock: clock))
     if options.isWorker {
       settings.worker = Worker.Settings(
         id: "node-\(process)", queues: options.queues, concurrency: options.concurrency, grace: options.grace)

@@ -1,0 +1,26 @@
+// Where events go: a broker, told of by the relay, which knows no more of it than this.
+
+/// A place that takes events. The relay gives it one batch at a time, and repeats what was not delivered until it is. In a batch no two
+/// events are of one task: the next is only told when the one before it was delivered, so that each history comes in its order.
+package protocol EventSink: Sendable {
+  /// `kafka`, `rabbitmq`: its name in metrics, in `/health/ready` and in the store.
+  var name: String { get }
+
+  /// Gives the events away and waits until the other side has them safely. One verdict an event, in order.
+  ///
+  /// Never throws and never blocks a thread of the cooperative pool. It answers within its own timeout, also when nobody answers it,
+  /// and soon when it is cancelled.
+  func deliver(_ events: [OutgoingEvent]) async -> [SinkVerdict]
+
+  /// Ends its connections. No delivery is in flight, and none follows.
+  func close() async
+}
+
+package enum SinkVerdict: Sendable, Hashable {
+  /// The other side has it and says so.
+  case delivered
+  /// It may not have it: to be repeated. One line for the person on call: what was tried, where, and what came of it. Never a secret.
+  case failed(String)
+  /// It has answered that it will not take this very event, and takes others. To be repeated, later and later.
+  case refused(String)
+}
