@@ -65,6 +65,18 @@ let package = Package(
       dependencies: ["MartletCore", "CPostgres"],
       resources: [.embedInCode("Migrations")],
       swiftSettings: settings),
+    .systemLibrary(name: "CRdkafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"]), .brew(["librdkafka"])]),
+    .systemLibrary(
+      name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"]), .brew(["rabbitmq-c"])]),
+    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"]), .brew(["curl"])]),
+    .target(
+      name: "MartletEvents",
+      dependencies: [
+        "CCurl", "CRabbitMQ", "CRdkafka", "MartletCore",
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: settings),
     .target(name: "CDocuments", exclude: ["page"]),
     .target(
       name: "MartletHTTP",
@@ -103,7 +115,7 @@ let package = Package(
     .target(
       name: "Martlet",
       dependencies: [
-        "MartletCore", "MartletEngine", "MartletHTTP", "MartletPostgres", "MartletSQLite",
+        "MartletCore", "MartletEngine", "MartletEvents", "MartletHTTP", "MartletPostgres", "MartletSQLite",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
@@ -130,7 +142,7 @@ let package = Package(
     .executableTarget(
       name: "MartletCommand",
       dependencies: [
-        "Martlet", "MartletBench", "MartletClient", "MartletCore", "MartletEngine",
+        "Martlet", "MartletBench", "MartletClient", "MartletCore", "MartletEngine", "MartletEvents",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
@@ -181,6 +193,21 @@ let package = Package(
     .target(name: "ChildProcess", path: "Tests/ChildProcess", swiftSettings: settings),
     .target(
       name: "PostgresServer", dependencies: ["ChildProcess"], path: "Tests/PostgresServer", swiftSettings: settings),
+    .target(
+      name: "KafkaBroker", dependencies: ["ChildProcess", "CRdkafka"], path: "Tests/KafkaBroker",
+      exclude: ["requirements.txt"], swiftSettings: settings),
+    .target(name: "RabbitServer", dependencies: ["ChildProcess"], path: "Tests/RabbitServer", swiftSettings: settings),
+    .target(
+      name: "MailServer", dependencies: ["ChildProcess"], path: "Tests/MailServer",
+      exclude: ["requirements.txt", "server.py"], swiftSettings: settings),
+    .testTarget(
+      name: "MartletEventsTests",
+      dependencies: [
+        "ChildProcess", "CRabbitMQ", "KafkaBroker", "MailServer", "MartletCore", "MartletEvents", "RabbitServer",
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: settings),
     .testTarget(
       name: "MartletPostgresTests",
       dependencies: ["ChildProcess", "MartletCore", "MartletPostgres", "MartletTestKit", "PostgresServer"],

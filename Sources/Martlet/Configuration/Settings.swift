@@ -24,6 +24,8 @@ public struct Settings: Sendable, Hashable {
   public var auth: Auth
   /// How often each of them may call.
   public var rateLimit: RateLimit
+  /// Who is told what happens to tasks.
+  public var events: Events
   /// What is told of the server's work.
   public var telemetry: Telemetry
   /// The server's own log.
@@ -33,7 +35,8 @@ public struct Settings: Sendable, Hashable {
   public init(
     server: Server = Server(), database: Database = Database(), workers: Workers = Workers(), tasks: Tasks = Tasks(),
     retention: Retention = Retention(), idempotency: Idempotency = Idempotency(), network: Network = Network(),
-    auth: Auth = Auth(), rateLimit: RateLimit = RateLimit(), telemetry: Telemetry = Telemetry(), log: Log = Log()
+    auth: Auth = Auth(), rateLimit: RateLimit = RateLimit(), events: Events = Events(),
+    telemetry: Telemetry = Telemetry(), log: Log = Log()
   ) {
     self.server = server
     self.database = database
@@ -44,6 +47,7 @@ public struct Settings: Sendable, Hashable {
     self.network = network
     self.auth = auth
     self.rateLimit = rateLimit
+    self.events = events
     self.telemetry = telemetry
     self.log = log
   }
@@ -81,7 +85,7 @@ public struct Settings: Sendable, Hashable {
     case scheduler
     /// Carries out tasks.
     case worker
-    /// Tells people. Has nothing to do in this version.
+    /// Tells brokers what happens.
     case notifier
   }
 

@@ -7,7 +7,7 @@ internal import MartletCore
 extension Setting {
   /// What this version can do, in the order in which it is shown.
   package static let supported = basic.with(tls, after: "server.roles").with(
-    access, after: "network.allowPrivateTargets")
+    access + events, after: "network.allowPrivateTargets")
 
   private static let basic: [Setting] = [
     Setting(
@@ -21,7 +21,7 @@ extension Setting {
       "Largest request body; a larger one is answered 413."),
     Setting(
       "server.roles", \.server.roles, .choices(), flag: "--roles", needsRestart: true,
-      "Duties of this node. `notifier` has nothing to do yet."),
+      "Duties of this node."),
     Setting(
       "database.url", \.database.url,
       .text("`sqlite:PATH`, `sqlite::memory:` or `postgres://USER@HOST/DATABASE`", complaint: databaseComplaint),
@@ -109,8 +109,7 @@ extension Setting {
       "redis.url", "notifications.webhook.url",
       "notifications.webhook.secret", "notifications.email.to", "notifications.email.from", "notifications.smtp.host",
       "notifications.smtp.port", "notifications.smtp.user", "notifications.smtp.password", "notifications.smtp.tls",
-      "events.kafka.brokers", "events.kafka.topics.events", "events.kafka.topics.deadLetters", "events.rabbitmq.url",
-      "events.rabbitmq.exchange", "events.rabbitmq.deadLetterQueue", "events.streamSeconds", "config.ssm.path",
+      "events.streamSeconds", "config.ssm.path",
       "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds", "telemetry.otlp.endpoint",
     ].map { Setting($0, .planned, isSecret: true, "") }
 
@@ -139,7 +138,7 @@ extension Settings {
       complaints.append(
         ("tasks.maxPayloadBytes", "is more than server.maxBodyBytes (\(settings.server.maxBodyBytes)) lets through"))
     }
-    return complaints + accessComplaints(settings)
+    return complaints + accessComplaints(settings) + eventComplaints(settings)
   }
 }
 

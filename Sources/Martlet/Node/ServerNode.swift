@@ -34,6 +34,8 @@ struct ServerNode: Service {
     let store = try await location.open(settings.database, logger: logger)
     let executor = HandlerExecutor(maxThreads: min(max(2, settings.workers.concurrency), Self.mostThreads))
     let registryOfMetrics = PrometheusRegistry()
+    var engineSettings = engineSettings
+    engineSettings.sinks = try settings.makeSinks(logger)
     let engine = Engine(
       engineSettings, store: store, registry: registry, executor: executor, clock: SystemClock(), random: .system,
       metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)

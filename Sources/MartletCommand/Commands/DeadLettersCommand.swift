@@ -5,8 +5,8 @@ internal import MartletClient
 
 struct DeadLettersCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "dead-letters", abstract: "Look at tasks that ended DEAD, retry or delete them.",
-    subcommands: [List.self, Retry.self, Purge.self])
+    commandName: "dead-letters", abstract: "Look at tasks that ended DEAD, retry or delete them; read them from a broker.",
+    subcommands: [List.self, Retry.self, Purge.self, ConsumeCommand.self])
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "List DEAD tasks, newest first.")

@@ -1,0 +1,18 @@
+// Whom a node tells what happens, by its settings.
+
+internal import Logging
+internal import MartletCore
+internal import MartletEvents
+
+extension Settings {
+  /// None without the role `notifier`.
+  func makeSinks(_ logger: Logger) throws -> [any EventSink] {
+    guard server.roles.contains(.notifier) else { return [] }
+    var sinks: [any EventSink] = []
+    if let kafka = events.kafka.settings { sinks.append(KafkaSink(kafka, logger: logger)) }
+    if let rabbitmq = try events.rabbitmq.settings() {
+      sinks.append(RabbitSink(rabbitmq) { logger.warning("\($0)", metadata: ["sink": "rabbitmq"]) })
+    }
+    return sinks
+  }
+}

@@ -1,0 +1,102 @@
+// librdkafka's own mock brokers, in the test program: real connections, no disk, and errors on demand.
+
+internal import CRdkafka
+internal import Synchronization
+
+package final class MockKafka: Sendable {
+  /// The requests that can be made to fail (https://kafka.apache.org/protocol#protocol_api_keys).
+  package enum Request: Int16, Sendable {
+    case produce = 0
+    case fetch = 1
+    case metadata = 3
+    case offsetCommit = 8
+    case findCoordinator = 10
+    case joinGroup = 11
+    case initProducerID = 22
+  }
+
+  /// What they fail with.
+  package enum Fault: Int32, Sendable {
+    /// The connection is cut.
+    case disconnect = -195
+    case notLeader = 6
+    case requestTimedOut = 7
+    case messageTooLarge = 10
+    case notEnoughReplicas = 19
+    case topicUnauthorized = 29
+    case clusterUnauthorized = 31
+    case outOfOrderSequence = 45
+    case unknownTopic = 3
+  }
+
+  private struct Handles {
+    let client: OpaquePointer
+    let cluster: OpaquePointer
+  }
+
+  package let brokers: [String]
+  private let handles: Mutex<Handles>
+
+  /// - Parameter topics: how many partitions each has; others come into being when they are first asked for.
+  package init(brokers count: Int = 1, topics: [String: Int] = [:]) throws {
+    let configuration = rd_kafka_conf_new()
+    rd_kafka_conf_set_log_cb(configuration, nil)
+    var text = [CChar](repeating: 0, count: 512)
+    guard let client = rd_kafka_new(RD_KAFKA_PRODUCER, configuration, &text, text.count),
+      let cluster = rd_kafka_mock_cluster_new(client, Int32(count))
+    else { throw KafkaBrokerFailed(what: "no mock cluster", log: "") }
+    brokers = String(cString: rd_kafka_mock_cluster_bootstraps(cluster)).split(separator: ",").map(String.init)
+    handles = Mutex(Handles(client: client, cluster: cluster))
+    for (topic, partitions) in topics {
+      let code = handles.withLock { rd_kafka_mock_topic_create($0.cluster, topic, Int32(partitions), Int32(count)) }
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaBrokerFailed(what: "no topic \(topic)", log: "") }
+    }
+  }
+
+  deinit {
+    handles.withLock { handles in
+      rd_kafka_mock_cluster_destroy(handles.cluster)
+      rd_kafka_destroy(handles.client)
+    }
+  }
+
+  /// The next requests of the kind fail, one with each.
+  package func fail(_ request: Request, with faults: [Fault]) {
+    let codes = faults.map { rd_kafka_resp_err_t($0.rawValue) }
+    handles.withLock { rd_kafka_mock_push_request_errors_array($0.cluster, request.rawValue, codes.count, codes) }
+  }
+
+  /// Whoever asks for the topic hears this; nil ends it.
+  package func setTopic(_ topic: String, to fault: Fault?) {
+    let code = rd_kafka_resp_err_t(fault?.rawValue ?? 0)
+    handles.withLock { rd_kafka_mock_topic_set_error($0.cluster, topic, code) }
+  }
+
+  /// Cuts all connections and takes no new ones.
+  package func goDown() {
+    setAll { rd_kafka_mock_broker_set_down($0, $1) }
+  }
+
+  package func comeUp() {
+    setAll { rd_kafka_mock_broker_set_up($0, $1) }
+  }
+
+  /// Each answer comes so much later.
+  package func setDelay(milliseconds: Int) {
+    setAll { rd_kafka_mock_broker_set_rtt($0, $1, Int32(milliseconds)) }
+  }
+
+  private func setAll(_ body: @Sendable (OpaquePointer, Int32) -> rd_kafka_resp_err_t) {
+    handles.withLock { handles in
+      for broker in 1...brokers.count {
+        precondition(body(handles.cluster, Int32(broker)) == RD_KAFKA_RESP_ERR_NO_ERROR, "no broker \(broker)")
+      }
+    }
+  }
+}
+
+package struct KafkaBrokerFailed: Error, CustomStringConvertible {
+  package let what: String
+  package let log: String
+  package var description: String { log.isEmpty ? what : "\(what); its log ends:\n\(log.suffix(2000))" }
+}
