@@ -92,14 +92,6 @@ public final class Child: Sendable {
     }
   }
 
-  /// For where no Swift task waits: this thread does.
-  public func waitUntilEnded() -> Int32 {
-    while true {
-      if let status { return status }
-      usleep(2000)
-    }
-  }
-
   public func signal(_ number: Int32) {
     reaped.withLock { reaped in
       if reaped == nil { kill(id, number) }

@@ -44,7 +44,7 @@ class Servers:
 
     def call(self, method, path, body=None, headers=None, server=None):
         place = urllib.parse.urlsplit(server or next(self.turn))
-        connection = http.client.HTTPConnection(place.hostname, place.port, timeout=70)
+        connection = http.client.HTTPConnection(place.hostname, place.port, timeout=120)
         headers = dict(headers or {})
         if body is not None and not isinstance(body, (bytes, str)):
             body = json.dumps(body)
@@ -73,9 +73,9 @@ class Servers:
     def task(self, id):
         return self.get(f"/tasks/{id}").json
 
-    def until(self, id, status, seconds=30):
+    def until(self, id, status, seconds=120):
         return eventually(lambda: (lambda task: task if task["status"] == status else None)(self.task(id)), seconds,
-                          f"{id} becomes {status}: {self.task(id)['status']}")
+                          f"{id} becomes {status}")
 
 
 class Broken(Exception):
@@ -146,14 +146,21 @@ def _(s):
 def _(s):
     answer = s.get("/version", headers={"X-Request-Id": "walk-1"})
     expect(answer.headers["x-request-id"] == "walk-1", answer.headers)
-    return "walk-1"
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    answer = s.post("/tasks", {"type": "walk-trace"}, headers={"traceparent": trace})
+    expect(answer.status == 201, answer)
+    lease = take(s, "walk-trace")
+    expect(lease["task"]["traceparent"] == trace, lease)
+    finish(s, lease, "SUCCESS")
+    return "walk-1, " + trace
 
 
 @line("1", "lists: limit, cursor, a comma list of statuses")
 def _(s):
+    one = s.addresses[0]  # ids of two nodes are in order only to within their estimates of the time
     for number in range(5):
-        s.submit("list-me", metadata={"n": str(number)})
-        time.sleep(0.05)  # ids of two nodes are in order to within their estimates of the time
+        answer = s.post("/tasks", {"type": "list-me", "metadata": {"n": str(number)}}, server=one)
+        expect(answer.status == 201, answer)
     seen, cursor = [], None
     while True:
         page = s.get("/tasks?type=list-me&status=READY,PENDING&limit=2" + (f"&cursor={cursor}" if cursor else "")).json
@@ -213,9 +220,11 @@ def _(s):
 
 @line("2", "expiresAt: no first attempt starts after it")
 def _(s):
-    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 10))
     id = s.submit("nobodys", expiresAt=soon)["id"]
-    return s.until(id, "CANCELLED")["reason"]
+    task = s.until(id, "CANCELLED")
+    expect(task["attempt"] == 0 and task["startedAt"] is None, task)
+    return task["reason"]
 
 
 @line("2", "built-in handlers: mail, delayed message, failures with retries, refused webhooks")
@@ -381,7 +390,7 @@ def _(s):
     some = s.post("/tasks/cancel", {"filter": {"type": "walk-bulk"}, "limit": 2}).json
     expect(some["changed"] == 2, some)
     job = s.post("/tasks/cancel", {"filter": {"type": "walk-bulk", "status": "PENDING"}, "ratePerSecond": 100}).json
-    done = eventually(lambda: (lambda job: job if job["status"] == "DONE" else None)(s.get("/bulk/" + job["bulkId"]).json), 20,
+    done = eventually(lambda: (lambda job: job if job["status"] == "DONE" else None)(s.get("/bulk/" + job["bulkId"]).json), 60,
                       "the bulk job ends")
     expect(done["changed"] == 4, done)
     return f"6 matched; 2 changed; {done['changed']} changed in the background"
@@ -392,9 +401,9 @@ def _(s):
     for _ in range(3):
         s.submit("FAIL_SOMETIMES", payload={"probability": 1}, retries=0, tags=["walk-dead"])
     dead = lambda: s.get("/dead-letters?tag=walk-dead").json["data"]
-    eventually(lambda: len(dead()) == 3, 20, "three dead letters")
+    eventually(lambda: len(dead()) == 3, 60, "three dead letters")
     expect(s.post("/dead-letters/retry", {"filter": {"tag": "walk-dead"}}).json["changed"] == 3)
-    eventually(lambda: len(dead()) == 3, 20, "dead once more")
+    eventually(lambda: len(dead()) == 3, 60, "dead once more")
     expect(s.post("/dead-letters/purge", {"filter": {"tag": "walk-dead"}}).json["changed"] == 3)
     expect(dead() == [] and s.get("/tasks?tag=walk-dead").json["data"] == [])
     return "3 dead, retried, dead, purged"
@@ -435,7 +444,7 @@ def _(s):
     def ask():
         got.extend(s.post("/leases", {"worker": "w", "types": ["walk-key"], "limit": 10}).json["leases"])
         return len(got) >= 2
-    eventually(ask, 5, "two leases")
+    eventually(ask, 60, "two leases")
     expect(sorted(lease["task"]["metadata"]["tenant"] for lease in got) == ["a", "b"], got)
     expect(s.post("/leases", {"worker": "w", "types": ["walk-key"], "limit": 10}).json["leases"] == [])
     for lease in got:
@@ -449,7 +458,7 @@ def _(s):
     def filled():
         task = s.submit("walk-type")
         return task if (task["queue"], task["priority"], task["maxAttempts"]) == ("mail", 8, 1) else None
-    eventually(filled, 15, "defaults hold on every node")
+    eventually(filled, 60, "defaults hold on every node")
     expect(s.get("/types/walk-type").json["defaults"]["queue"] == "mail")
     expect("walk-type" in [type["name"] for type in s.get("/types").json["data"]])
     return "queue mail, priority 8, no retries"
@@ -464,7 +473,7 @@ def _(s):
     expect(len(s.get("/schedules/walk-every?next=10").json["nextRuns"]) == 10)
     triggered = s.post("/schedules/walk-every/trigger")
     expect(triggered.status == 201 and triggered.json["scheduleName"] == "walk-every", triggered)
-    eventually(lambda: len(s.get("/tasks?scheduleName=walk-every").json["data"]) >= 4, 20, "ticks")
+    eventually(lambda: len(s.get("/tasks?scheduleName=walk-every").json["data"]) >= 4, 60, "ticks")
     expect(s.call("DELETE", "/schedules/walk-every").status in (200, 204))
     problem(s.get("/schedules/walk-every"), 404, "not-found")
     cron = s.call("PUT", "/schedules/walk-cron", {"cron": "30 2 * * *", "timeZone": "Europe/Berlin", "task": {"type": "nobodys"}})
@@ -493,7 +502,7 @@ def take(s, type, **more):
     def ask():
         leases = s.post("/leases", {"worker": "walk", "types": [type], "limit": 1, "waitSeconds": 1, **more}).json["leases"]
         return leases[0] if leases else None
-    return eventually(ask, 10, f"a lease of {type}")
+    return eventually(ask, 60, f"a lease of {type}")
 
 
 def finish(s, lease, outcome, **more):
@@ -533,13 +542,14 @@ def _(s):
     finish(s, take(s, "walk-outcomes"), "SUCCESS")
     outcomes = [attempt["outcome"] for attempt in s.get(f"/tasks/{id}/attempts").json["data"]]
     expect(outcomes == ["FAILED", "SNOOZED", "RELEASED", "SUCCESS"], outcomes)
-    silent = s.submit("walk-silent", leaseSeconds=1, retries=1, backoff={"strategy": "fixed", "baseSeconds": 0.1})["id"]
+    silent = s.submit("walk-silent", leaseSeconds=5, retries=1, backoff={"strategy": "fixed", "baseSeconds": 0.1})["id"]
     take(s, "walk-silent")
-    s.until(silent, "RETRY", 10)
     again = take(s, "walk-silent")
     expect(again["attempt"] == 2, again)
     finish(s, again, "SUCCESS")
-    return ", ".join(outcomes) + ", LOST"
+    ends = [attempt["outcome"] for attempt in s.get(f"/tasks/{silent}/attempts").json["data"]]
+    expect(ends == ["LOST", "SUCCESS"], ends)
+    return ", ".join(outcomes + ends)
 
 
 @line("3", "the Python worker")
@@ -552,7 +562,7 @@ def _(s):
         return s.until(id, "SUCCESS")["result"]["greetings"]
     finally:
         worker.terminate()
-        worker.wait(30)
+        worker.wait(120)
 
 
 @line("3", "martlet work: any program is a handler")
@@ -569,7 +579,7 @@ def _(s):
         return f"{result}, {logs}, 65 is NON_RETRYABLE"
     finally:
         worker.terminate()
-        expect(worker.wait(30) == 0, "SIGTERM drains and exits 0")
+        expect(worker.wait(120) == 0, "SIGTERM drains and exits 0")
 
 
 # 4 and 9. What is open
@@ -591,7 +601,7 @@ def _(s):
 def _(s):
     def run(*arguments, server=None):
         done = subprocess.run([s.martlet, *arguments, "--server", server or s.addresses[0]], capture_output=True, text=True,
-                              timeout=60)
+                              timeout=300)
         expect(len(done.stderr.splitlines()) <= 1 or done.returncode == 0, done.stderr)
         return done
     waited = run("submit", "email", "--payload", '{"to":"a@example.com","subject":"x"}', "--wait")
@@ -615,10 +625,10 @@ def _(s):
 
 @line("6", "config check and version, without a server")
 def _(s):
-    done = subprocess.run([s.martlet, "version"], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([s.martlet, "version"], capture_output=True, text=True, timeout=120)
     expect(done.returncode == 0, done)
     wrong = subprocess.run([s.martlet, "config", "check", "--config", "/dev/stdin"], input="servr:\n  port: 1\n",
-                           capture_output=True, text=True, timeout=30)
+                           capture_output=True, text=True, timeout=120)
     expect(wrong.returncode != 0 and "server" in wrong.stderr + wrong.stdout, wrong)
     return done.stdout.strip() + "; " + (wrong.stderr + wrong.stdout).strip().splitlines()[0]
 

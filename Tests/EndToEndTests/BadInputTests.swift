@@ -94,7 +94,7 @@ extension EndToEnd {
       more.finish()
       request.body = .stream(chunks, length: .unknown)
       do {
-        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(60))
+        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(120))
         #expect(response.status == .payloadTooLarge)
       } catch {
         #expect(!(error is CancellationError))

@@ -29,7 +29,8 @@ extension EndToEnd {
     private func walk(_ servers: [Server], _ scene: Scene) async throws {
       let (ending, program) = try await scene.run(
         Tool.installed("python3"),
-        [Self.walk.path, "--martlet", Tool.built("martlet").path] + servers.map(\.api.address))
+        [Self.walk.path, "--martlet", Tool.built("martlet").path] + servers.map(\.api.address),
+        within: .seconds(1200))
       #expect(ending == .exited(0), "\(program.output)\(program.errors)")
     }
   }

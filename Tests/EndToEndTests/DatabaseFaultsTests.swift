@@ -45,7 +45,7 @@ extension EndToEnd {
         // Each ends in its own way: retried, dead, cancelled before and at work, given back, later than at once.
         let gate = scene.file("gate")
         let waiting =
-          #"{"type": "WAIT_FOR_FILE", "payload": {"path": "\#(gate.path)"}, "leaseSeconds": 1, \#(backoff)}"#
+          #"{"type": "WAIT_FOR_FILE", "payload": {"path": "\#(gate.path)"}, "leaseSeconds": 5, \#(backoff)}"#
         let held = try await server.api.submit(waiting)
         let cancelled = try await server.api.submit(waiting)
         let dead = try await server.api.submit(

@@ -105,7 +105,7 @@ extension EndToEnd {
 
     @Test func `a port at which nothing listens is refused`() async throws {
       try await Scene.play { scene in
-        let place = try await ScriptedServer.deafAddress().dropFirst("http://".count)
+        let place = try ScriptedServer.deafAddress().dropFirst("http://".count)
         try await scene.refuses(Self.serve("postgres://app@\(place)/martlet"), "refused")
       }
     }

@@ -72,7 +72,7 @@ extension EndToEnd {
         + ["--seed", "1", "--no-color", "--warnings", "off"] + arguments
       let (ending, program) = try await scene.run(
         Self.tool("schemathesis"), all,
-        environment: ["PYTHONPATH": Self.folder.path, "PYTHONDONTWRITEBYTECODE": "1"], within: .seconds(300))
+        environment: ["PYTHONPATH": Self.folder.path, "PYTHONDONTWRITEBYTECODE": "1"], within: .seconds(1200))
       #expect(ending == .exited(0), "\(program.output.suffix(12_000)) \(program.errors.suffix(2000))")
     }
   }

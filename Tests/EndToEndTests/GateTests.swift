@@ -9,7 +9,7 @@ internal import ScriptedServer
 internal import Testing
 
 extension EndToEnd {
-  @Suite("Gates", .timeLimit(.minutes(3)))
+  @Suite("Gates", .timeLimit(.minutes(20)))
   struct GateTests {
     private static let bootstrap = "the-first-key-of-this-installation"
     private static let auth = ["MARTLET_AUTH_BOOTSTRAP_KEY": bootstrap]
@@ -112,7 +112,7 @@ extension EndToEnd {
           try await eventually("the key is dead") { try await api.get("/tasks").status == 401 }
         }
         // Five seconds by the contract; the rest is the machine's.
-        #expect(ContinuousClock.now - revoked < .seconds(15))
+        #expect(ContinuousClock.now - revoked < .seconds(30))
         let audit = try await boss.found("/audit")["data"]?.elements ?? []
         #expect(audit.compactMap { $0["action"]?.string } == ["key.revoke", "key.create"])
         #expect(audit.allSatisfy { $0["actor"]?.string == "key:bootstrap" && $0["target"]?.string == id })
@@ -183,7 +183,7 @@ extension EndToEnd {
 
     @Test func `over TLS curl is answered, and a renewed certificate is shown without a restart`() async throws {
       try await Scene.play { scene in
-        let (old, new) = (try SelfSigned(), try SelfSigned())
+        let (old, new) = (try await SelfSigned(), try await SelfSigned())
         let files = try old.write(to: scene.folder.path)
         var environment = Self.auth
         environment["MARTLET_SERVER_TLS_CERTIFICATE"] = files.certificate

@@ -151,7 +151,7 @@ extension EndToEnd {
 
     @Test func `a server that cannot be reached is exit code 3`() async throws {
       try await Scene.play { scene in
-        let address = try await ScriptedServer.deafAddress()
+        let address = try ScriptedServer.deafAddress()
         for command in [["tasks", "list"], ["submit", "email"], ["stats"]] {
           try await scene.refuses(command + ["--server", address], "cannot reach the server at \(address)", status: 3)
         }

@@ -3,13 +3,14 @@
 
 internal import Foundation
 internal import MartletCore
+internal import PostgresServer
 internal import Testing
 
 extension EndToEnd {
   @Suite("Remote work")
   struct RemoteWorkTests {
     /// Seconds until a worker that fell silent is noticed, and no wait before the next attempt.
-    private static let soon = #""leaseSeconds": 1, "backoff": {"baseSeconds": 0.05}"#
+    private static let soon = #""leaseSeconds": 5, "backoff": {"baseSeconds": 0.05}"#
 
     // MARK: A worker for each language
 
@@ -34,7 +35,8 @@ extension EndToEnd {
         #expect(logs == ["archiving photos, attempt 1 of 4"])
         let wrong = try await server.api.submit(#"{"type": "archive", "payload": "../secrets"}"#)
         #expect(try await server.api.task(wrong, becomes: "DEAD")["reason"]?.string == "NON_RETRYABLE")
-        let early = try await server.api.submit(#"{"type": "archive", "payload": "later"}"#)
+        let early = try await server.api.submit(
+          #"{"type": "archive", "payload": "later", "backoff": {"baseSeconds": 600}}"#)
         #expect(try await server.api.task(early, becomes: "RETRY")["lastError"]?["type"]?.string == "EXIT_75")
         worker.signal(SIGTERM)
         #expect(try await worker.ended() == .exited(0))
@@ -54,7 +56,7 @@ extension EndToEnd {
         #expect(workers.contains { $0["kind"]?.string == "remote" && $0["types"]?.elements?.first?.string == "greet" })
 
         let long = try await server.api.submit(
-          #"{"type": "greet", "payload": {"names": ["A", "B", "C"], "secondsEach": 0.8}, "leaseSeconds": 1}"#)
+          #"{"type": "greet", "payload": {"names": ["A", "B", "C"], "secondsEach": 2.5}, "leaseSeconds": 5}"#)
         try await eventually("its progress is stored") {
           try await server.api.task(long)["progress"]?["percent"]?.double ?? 0 > 0
         }
@@ -66,7 +68,7 @@ extension EndToEnd {
         #expect(dead["lastError"]?["stack"]?.string?.contains("Traceback") == true)
 
         let endless = try await server.api.submit(
-          #"{"type": "greet", "payload": {"names": ["A", "B"], "secondsEach": 600}, "leaseSeconds": 1}"#)
+          #"{"type": "greet", "payload": {"names": ["A", "B"], "secondsEach": 600}, "leaseSeconds": 5}"#)
         try await server.api.task(endless, becomes: "RUNNING")
         _ = try await server.api.post("/tasks/\(endless)/cancel")
         try await server.api.task(endless, becomes: "CANCELLED")
@@ -147,7 +149,7 @@ extension EndToEnd {
         let begun = scene.file("begun")
         let script = "trap 'echo told >&2; exit 1' TERM; touch \(begun.path); sleep 600 & wait"
         _ = try Self.work(scene, server, ["sh", "-c", script])
-        let id = try await server.api.submit(#"{"type": "job", "leaseSeconds": 1}"#)
+        let id = try await server.api.submit(#"{"type": "job", "leaseSeconds": 5}"#)
         try await eventually("it runs") { FileManager.default.fileExists(atPath: begun.path) }
         _ = try await server.api.post("/tasks/\(id)/cancel")
         let task = try await server.api.task(id, becomes: "CANCELLED")
@@ -161,8 +163,8 @@ extension EndToEnd {
     @Test(arguments: [SIGTERM, SIGKILL])
     func `a worker outlives its server, and goes on with the next`(signal: Int32) async throws {
       try await Scene.play { scene in
-        let first = try await scene.serve()
-        let port = try #require(first.api.address.split(separator: ":").last.map(String.init))
+        let port = String(try PostgresServer.freePort())
+        let first = try await scene.serve(["--port", port])
         let gate = scene.file("gate")
         let worker = try Self.work(scene, first, Self.waits(for: gate))
         let held = try await first.api.submit(#"{"type": "job", "leaseSeconds": 30}"#)

@@ -7,7 +7,7 @@ internal import ScriptedServer
 internal import Synchronization
 internal import Testing
 
-@Suite(.serialized) struct WorkSourceTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct WorkSourceTests {
   private static func request(limit: Int = 5, ahead: Int = 0, queues: [String] = ["*"], patience: Duration = .zero)
     -> ClaimRequest
   {

@@ -4,7 +4,7 @@ internal import Foundation
 internal import ScriptedServer
 internal import Testing
 
-@Suite("serve")
+@Suite("serve", .timeLimit(.minutes(10)))
 struct ServeTests {
   @Test("a node without the role api needs no port, tells its roles, and drains at SIGTERM")
   func withoutAPI() async throws {

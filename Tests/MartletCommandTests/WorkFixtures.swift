@@ -27,7 +27,7 @@ enum Leases {
 /// the worker.
 final class Office: Sendable {
   private let leases: [String]
-  private let renewal: String
+  private let renewal: @Sendable () -> String
   private let endsItself: Bool
   private let state = Mutex(State())
 
@@ -38,7 +38,8 @@ final class Office: Sendable {
     var requests: [ScriptedRequest] = []
   }
 
-  init(_ leases: [String], renewal: String = "RENEWED", endsItself: Bool = true) {
+  init(_ leases: [String], renewal: @escaping @autoclosure @Sendable () -> String = "RENEWED", endsItself: Bool = true)
+  {
     self.leases = leases
     self.renewal = renewal
     self.endsItself = endsItself
@@ -85,6 +86,7 @@ final class Office: Sendable {
       case "/leases/renew":
         let entries = root?["leases"]?.elements ?? []
         if renewal == "LOST" { state.ended += entries.count }
+        let renewal = renewal()
         let data = entries.map { entry in
           #"{"leaseId":"\#(entry["leaseId"]?.string ?? "")","state":"\#(renewal)","expiresAt":"2026-02-01T10:01:00Z","expiresInSeconds":30}"#
         }
@@ -163,7 +165,7 @@ func until(_ condition: () -> Bool) async {
 
 /// A process that was killed is gone as soon as the system has taken note of it; one that waits for its parent counts as gone.
 func isGone(_ process: Int) async -> Bool {
-  for _ in 0..<500 {
+  for _ in 0..<6000 {
     guard kill(pid_t(process), 0) == 0 else { return true }
     let stat = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)
     if stat.map({ $0.contains(") Z ") }) ?? true { return true }

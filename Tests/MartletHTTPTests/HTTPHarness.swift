@@ -33,7 +33,9 @@ struct HTTPHarness: Sendable {
     apiKeys: (any APIKeyBook)? = nil, clock: any EngineClock = SystemClock(),
     _ body: (HTTPHarness) async throws -> Void
   ) async throws {
-    var configuration = HTTPConfiguration(port: 0, version: "1.2.3-test", lingerTime: .milliseconds(100))
+    var configuration = HTTPConfiguration(
+      port: 0, version: "1.2.3-test", bodyDeadline: .seconds(300), idleTimeout: .seconds(300),
+      lingerTime: .milliseconds(100), handshakeTime: .seconds(120))
     configure(&configuration)
     let time = ManualTime()
     let store = wrap(MemoryStore(clock: time.clock))
@@ -88,19 +90,37 @@ struct HTTPHarness: Sendable {
     settings.isScheduler = false
     return Engine(
       settings, store: store, registry: try HandlerRegistry(handlers), executor: globalConcurrentExecutor,
-      clock: SystemClock(), random: RandomSource(seed: 1), metrics: TaskMetrics(factory: registry), logger: quietLogger)
+      clock: EndlessMinutes(), random: RandomSource(seed: 1), metrics: TaskMetrics(factory: registry),
+      logger: quietLogger)
   }
 
   private static let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 }
 
-/// Tells when a task is looked up, so that a test knows that a long poll has begun.
+/// The system's clock, but that a wait of a minute has no end: a poll for so long that is answered was not waited out.
+private struct EndlessMinutes: EngineClock {
+  private let clock = SystemClock()
+
+  var now: MonotonicTime { clock.now }
+
+  func sleep(until deadline: MonotonicTime) async throws {
+    let isEndless = deadline - now > .seconds(50)
+    try await clock.sleep(until: isEndless ? now + .seconds(86_400) : deadline)
+  }
+}
+
+/// Tells when a task is looked up, or another call is made, so that a test knows that a long poll has begun.
 struct LookUps: Sendable {
+  var wanted = StoreOperation.tasks
   private let calls = AsyncStream<Void>.makeStream()
 
+  init(of wanted: StoreOperation = .tasks) {
+    self.wanted = wanted
+  }
+
   func watch(_ store: any TaskStore) -> any TaskStore {
-    FaultyStore(store) { [calls] operation, _ in
-      if operation == .tasks { calls.continuation.yield() }
+    FaultyStore(store) { [wanted, calls] operation, _ in
+      if operation == wanted { calls.continuation.yield() }
       return nil
     }
   }
@@ -116,7 +136,9 @@ struct LookUps: Sendable {
 extension HTTPHarness {
   /// Never shut down: it lives as long as the test program. It goes nowhere else than where it is sent.
   private static let client = HTTPClient(
-    eventLoopGroupProvider: .singleton, configuration: HTTPClient.Configuration(redirectConfiguration: .disallow))
+    eventLoopGroupProvider: .singleton,
+    configuration: HTTPClient.Configuration(
+      redirectConfiguration: .disallow, timeout: .init(connect: .seconds(120))))
 
   func send(
     _ method: String, _ target: String, headers: [(String, String)] = [], body: [UInt8]? = nil
@@ -125,7 +147,7 @@ extension HTTPHarness {
     request.method = HTTPMethod(rawValue: method)
     for (name, value) in headers { request.headers.add(name: name, value: value) }
     if let body { request.body = .bytes(body) }
-    let response = try await Self.client.execute(request, timeout: .seconds(30))
+    let response = try await Self.client.execute(request, timeout: .seconds(120))
     let bytes = try await response.body.collect(upTo: 64 * 1024 * 1024)
     let reply = Reply(
       status: Int(response.status.code),

@@ -7,15 +7,23 @@ internal import Testing
 
 @testable internal import MartletPostgres
 
-struct ListenerTests {
+@Suite(.timeLimit(.minutes(10))) struct ListenerTests {
   private func listener(_ url: String, channel: String, _ lines: Lines) throws -> Listener {
     Listener(
-      try ConnectionSettings(url: url, schema: schema), channel: channel, report: { lines.add("report: \($0)") },
+      try ConnectionSettings(url: url, schema: schema, limits: .patient), channel: channel,
+      report: { lines.add("report: \($0)") },
       hear: { lines.add($0) }, onGap: { lines.add("gap") })
   }
 
   private func listens(_ server: PostgresServer, _ channel: String) -> String {
     "SELECT pid FROM pg_stat_activity WHERE query = 'LISTEN \"\(channel)\"' AND state = 'idle'"
+  }
+
+  /// On a busy machine a connection may need several tries, which is reported.
+  private func heard(_ lines: Lines) async -> String? {
+    var line = await lines.next()
+    while line?.hasPrefix("report: ") == true { line = await lines.next() }
+    return line
   }
 
   private func waitUntilListening(_ server: PostgresServer, _ channel: String) async throws {
@@ -31,7 +39,7 @@ struct ListenerTests {
     try await waitUntilListening(server, "order")
     _ = try await server.query("NOTIFY \"another\", 'nothing'; NOTIFY \"order\", 'one'")
     _ = try await server.query("SELECT pg_notify('order', n::text) FROM generate_series(1, 3) n")
-    for expected in ["one", "1", "2", "3"] { #expect(await lines.next() == expected) }
+    for expected in ["one", "1", "2", "3"] { #expect(await heard(lines) == expected) }
     await listener.close()
     await listener.close()
     #expect(try await server.query(listens(server, "order")).isEmpty)
@@ -44,9 +52,9 @@ struct ListenerTests {
     listener.start()
     try await waitUntilListening(server, "break")
     _ = try await server.query("SELECT pg_terminate_backend(pid) FROM (\(listens(server, "break"))) AS it")
-    #expect(await lines.next() == "gap")
+    #expect(await heard(lines) == "gap")
     _ = try await server.query("NOTIFY \"break\", 'again'")
-    #expect(await lines.next() == "again")
+    #expect(await heard(lines) == "again")
     await listener.close()
   }
 

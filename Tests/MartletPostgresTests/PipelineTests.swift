@@ -175,10 +175,10 @@ struct PipelineTests {
 
   @Test func `A script has more time than a call`() async throws {
     var limits = ConnectionSettings.Limits.patient
-    limits.hot = .seconds(2)
+    limits.hot = .seconds(10)
     try await withPool(size: 1, limits: limits) { pool in
-      try await pool.script("SELECT pg_sleep(2.5); SELECT 1")
-      #expect(try await pool.run("SHOW statement_timeout").first { $0.text() } == "1800ms")
+      try await pool.script("SELECT pg_sleep(11); SELECT 1")
+      #expect(try await pool.run("SHOW statement_timeout").first { $0.text() } == "9s")
     }
   }
 
@@ -194,7 +194,9 @@ struct PipelineTests {
 
   @Test func `A session has the schema, the limits and the durability that it was opened with`() async throws {
     let url = try await PostgresServer.shared.createDatabase()
-    let settings = try ConnectionSettings(url: url, schema: "O'Neil \"s\", x")
+    var limits = ConnectionSettings.Limits.patient
+    limits.hot = ConnectionSettings.Limits().hot
+    let settings = try ConnectionSettings(url: url, schema: "O'Neil \"s\", x", limits: limits)
     let pool = ConnectionPool(settings, size: 1, report: { _ in })
     try await pool.connect()
     func show(_ name: String, _ urgency: Urgency = .hot) async throws -> String? {

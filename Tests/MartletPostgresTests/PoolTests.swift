@@ -7,7 +7,7 @@ internal import Testing
 
 @testable internal import MartletPostgres
 
-struct PoolTests {
+@Suite(.timeLimit(.minutes(10))) struct PoolTests {
   @Test func `Many callers share a few connections`() async throws {
     try await withPool(size: 3) { pool in
       let sessions = try await withThrowingTaskGroup(of: Int64?.self) { group in

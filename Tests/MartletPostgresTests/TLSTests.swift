@@ -7,7 +7,7 @@ internal import Testing
 
 @testable internal import MartletPostgres
 
-struct TLSTests {
+@Suite(.timeLimit(.minutes(10))) struct TLSTests {
   /// A server with a certificate for `localhost`, made just now, and a role `locked` that needs the password `secret`.
   private func withServer(_ body: (_ server: PostgresServer, _ certificate: String) async throws -> Void) async throws {
     let server = try await PostgresServer.start(durable: false)

@@ -151,9 +151,10 @@ struct AccessSettingsTests {
   // MARK: Certificates
 
   @Test("a certificate with its key is taken, and two that do not belong together are told so")
-  func certificates() throws {
-    let (one, other) = (try SelfSigned(), try SelfSigned())
+  func certificates() async throws {
+    let (one, other) = (try await SelfSigned(), try await SelfSigned())
     let names = ["MARTLET_SERVER_TLS_CERTIFICATE": "DIR/c.pem", "MARTLET_SERVER_TLS_KEY": "DIR/k.pem"]
+    let locked = try await SelfSigned(passphrase: "secret")
     let good = ["c.pem": one.certificate, "k.pem": one.key]
     #expect(try load(names, files: good).settings.tlsFiles != nil)
     func told(_ files: [String: String]) throws -> [String] {
@@ -164,9 +165,8 @@ struct AccessSettingsTests {
       try told(["k.pem": one.certificate])
         == ["server.tls.key: has no private key in PEM in it, or one with a passphrase"])
     #expect(
-      try told(["k.pem": SelfSigned(passphrase: "secret").key]) == [
-        "server.tls.key: has no private key in PEM in it, or one with a passphrase"
-      ])
+      try told(["k.pem": locked.key])
+        == ["server.tls.key: has no private key in PEM in it, or one with a passphrase"])
     #expect(try told(["c.pem": ""]) == ["server.tls.certificate: has no certificates in PEM in it"])
     #expect(try told(["c.pem": one.key]) == ["server.tls.certificate: has no certificates in PEM in it"])
     let missing = try problems(names, files: ["c.pem": one.certificate])

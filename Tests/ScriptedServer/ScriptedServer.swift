@@ -1,6 +1,7 @@
 // A server on a real socket that answers by script and remembers what it was asked, for the tests of the client and of
 // the command line. It writes its answers as raw bytes, so that it can also answer nonsense.
 
+internal import Foundation
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
@@ -82,12 +83,26 @@ package final class ScriptedServer: Sendable {
   }
 
   /// An address at which nobody listens.
-  package static func deafAddress() async throws -> String {
-    let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-      .bind(host: "127.0.0.1", port: 0).get()
-    let port = listener.localAddress?.port ?? 0
-    try await listener.close()
-    return "http://127.0.0.1:\(port)"
+  package static func deafAddress() throws -> String {
+    "http://127.0.0.1:\(try deafPort())"
+  }
+
+  /// A port that refuses: a socket has it for as long as the test program lives, so that nobody else can listen there.
+  package static func deafPort() throws -> Int {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+      }
+    }
+    guard isBound, fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 else {
+      throw IOError(errnoCode: errno, reason: "no port for nobody")
+    }
+    return Int(UInt16(bigEndian: address.sin_port))
   }
 }
 

@@ -11,7 +11,7 @@ public struct SelfSigned: Sendable {
   /// - Parameters:
   ///   - days: it is good for; a negative number makes one that has ended.
   ///   - passphrase: nil leaves the key open.
-  public init(days: Int = 2, passphrase: String? = nil) throws {
+  public init(days: Int = 2, passphrase: String? = nil) async throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("martlet-certificate-\(UUID())")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
@@ -22,7 +22,8 @@ public struct SelfSigned: Sendable {
       "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", certificate.path, "-keyout", key.path,
     ]
     let secrecy = passphrase.map { ["-passout", "pass:\($0)"] } ?? ["-nodes"]
-    _ = try Child(["/usr/bin/openssl", "req", "-x509"] + options + secrecy).waitUntilEnded()
+    let status = try await Child(["/usr/bin/openssl", "req", "-x509"] + options + secrecy).ended()
+    guard status == 0 else { throw ChildFailed(description: "openssl made no certificate: \(status)") }
     self.certificate = try String(contentsOf: certificate, encoding: .utf8)
     self.key = try String(contentsOf: key, encoding: .utf8)
   }

@@ -315,7 +315,8 @@ import Testing
       try await bench.set { $0.concurrencyPerKey = .value(2) }
       try await bench.submit((1...120).map { Self.task($0, key: "k\($0 % 3)") })
       var running: [ClaimedTask] = []
-      for round in 0..<25 {
+      // A database under load takes its time for each call.
+      for round in 0..<(store.name == "postgres" ? 8 : 25) {
         let claimed = try await withThrowingTaskGroup(of: [ClaimedTask].self) { group in
           for worker in 0..<4 {
             group.addTask {

@@ -26,14 +26,16 @@ final class ProgramRun: Sendable {
   }
 
   /// How long children that hold the pipes may go on speaking after the program's end.
-  private static let linger = Duration.seconds(1)
+  private let linger: Duration
   /// For those who have left the group and hold the pipes still.
   private static let farewell = Duration.milliseconds(200)
 
-  /// - Parameters: are called for each piece, in order, on an event loop.
+  /// - Parameters: `onOutput` and `onErrors` are called for each piece, in order, on an event loop.
   init(
-    onOutput: @escaping @Sendable (ByteBufferView) -> Void, onErrors: @escaping @Sendable (ByteBufferView) -> Void
+    linger: Duration = .seconds(1), onOutput: @escaping @Sendable (ByteBufferView) -> Void,
+    onErrors: @escaping @Sendable (ByteBufferView) -> Void
   ) {
+    self.linger = linger
     self.onOutput = onOutput
     self.onErrors = onErrors
   }
@@ -125,7 +127,7 @@ final class ProgramRun: Sendable {
   /// Until both outputs are closed, by all who have them. Who holds them for too long is ended.
   private func hearRest(of pipes: Pipes) async {
     let stopTime = state.withLock(\.killAfter)
-    let patience = stopTime.map { $0 + Self.farewell } ?? Self.linger
+    let patience = stopTime.map { $0 + Self.farewell } ?? linger
     let kill = loop.scheduleTask(in: TimeAmount(patience)) { self.kill() }
     let close = loop.scheduleTask(in: TimeAmount(patience + Self.farewell)) { pipes.close() }
     await pipes.outputsAreClosed()

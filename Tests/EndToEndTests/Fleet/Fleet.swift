@@ -69,7 +69,7 @@ struct Fleet: Sendable {
       try await story(self)
       try await works()
     }
-    try await eventually("all tasks are final", within: .seconds(180)) { try await database.restless() == 0 }
+    try await eventually("all tasks are final", within: .seconds(600)) { try await database.restless() == 0 }
   }
 
   /// Tells clients where the API is now.

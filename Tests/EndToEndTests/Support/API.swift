@@ -16,6 +16,9 @@ struct API: Sendable {
   private static let client: HTTPClient = {
     var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
     configuration.connectionPool.retryConnectionEstablishment = false
+    configuration.timeout.connect = .seconds(60)
+    // Below the server's: of two that end at the same moment a request may fall in between.
+    configuration.connectionPool.idleTimeout = .seconds(45)
     return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
   }()
 
@@ -39,7 +42,7 @@ struct API: Sendable {
       request.headers.add(name: "Content-Type", value: "application/json")
       request.body = .bytes(ByteBuffer(string: body))
     }
-    let response = try await Self.client.execute(request, timeout: .seconds(75))
+    let response = try await Self.client.execute(request, timeout: .seconds(120))
     let bytes = Array(buffer: try await response.body.collect(upTo: 64 << 20))
     return Reply(status: Int(response.status.code), headers: response.headers, body: bytes)
   }

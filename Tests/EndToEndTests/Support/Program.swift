@@ -58,7 +58,7 @@ final class Program: Sendable {
   /// Nil while it runs.
   var hasEnded: Ending? { ending.withLock(\.self) }
 
-  func ended(within limit: Duration = .seconds(60)) async throws -> Ending {
+  func ended(within limit: Duration = .seconds(300)) async throws -> Ending {
     try await eventually("\(name) ends", within: limit) { hasEnded }
   }
 

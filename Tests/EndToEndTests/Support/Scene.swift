@@ -46,7 +46,8 @@ struct Scene: Sendable {
 
   /// Runs a program to its end.
   func run(
-    _ executable: URL, _ arguments: [String], environment: [String: String] = [:], within limit: Duration = .seconds(60)
+    _ executable: URL, _ arguments: [String], environment: [String: String] = [:],
+    within limit: Duration = .seconds(300)
   ) async throws -> (ending: Ending, program: Program) {
     let program = try start(executable, arguments, environment: environment)
     return (try await program.ended(within: limit), program)

@@ -5,7 +5,7 @@ internal import Foundation
 
 /// - Parameter probe: answers nil, or throws what the test cannot survive, until it is so.
 func eventually<Value>(
-  _ what: String, within limit: Duration = .seconds(60), _ probe: () async throws -> Value?
+  _ what: String, within limit: Duration = .seconds(300), _ probe: () async throws -> Value?
 ) async throws -> Value {
   let deadline = ContinuousClock.now + limit
   var pause = Duration.milliseconds(5)
@@ -18,7 +18,7 @@ func eventually<Value>(
 }
 
 func eventually(
-  _ what: String, within limit: Duration = .seconds(60), that probe: () async throws -> Bool
+  _ what: String, within limit: Duration = .seconds(300), that probe: () async throws -> Bool
 ) async throws {
   _ = try await eventually(what, within: limit) { try await probe() ? true : nil }
 }

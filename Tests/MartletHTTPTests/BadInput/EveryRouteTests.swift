@@ -14,14 +14,26 @@ internal import Testing
     let fields: [String: JSONTree]
     var testDescription: String { "\(route.method.rawValue) \(route.path)" }
 
-    /// Where it is about one task, the task is there, so that nothing but the body is wrong.
-    func path(_ task: String) -> String {
-      route.path.hasPrefix("/tasks/")
-        ? route.path.replacing("{id}", with: task) : route.path.replacing(/\{[^}]*\}/, with: "resize")
+    func path(_ things: Things) -> String {
+      let thing =
+        route.path.hasPrefix("/tasks/") ? things.task : route.path.hasPrefix("/bulk/") ? things.job : things.name
+      return route.path.replacing(/\{[^}]*\}/, with: thing)
     }
+  }
 
-    /// Other things need not be there.
-    var mayBeMissing: Bool { route.path.contains("{") && !route.path.hasPrefix("/tasks/") }
+  /// What routes are about. It is there, so that nothing but the body is wrong.
+  struct Things {
+    let task: String
+    let job: String
+    /// The schedule's; queues and types need not be made.
+    let name = "resize"
+
+    init(_ harness: HTTPHarness) async throws {
+      task = try await harness.submitted(#"{"type":"resize","delaySeconds":60}"#)
+      job = try await harness.post("/tasks/cancel", #"{"filter":{"type":"none"},"ratePerSecond":1}"#).string("bulkId")
+      let schedule = #"{"name":"\#(name)","everySeconds":3600,"task":{"type":"resize"}}"#
+      try #require(try await harness.post("/schedules", schedule).status == 201)
+    }
   }
 
   static let targets: [Target] = {
@@ -47,12 +59,12 @@ internal import Testing
     _ target: Target, _ bodies: [[UInt8]], check: (Int, Reply) throws -> Void
   ) async throws {
     try await HTTPHarness.run { harness in
-      let task = try await harness.submitted(#"{"type":"resize","delaySeconds":60}"#)
+      let things = try await Things(harness)
       let before = try await harness.store.list(TaskQuery())
       for (index, body) in bodies.enumerated() {
         let reply = try await harness.send(
-          target.route.method.rawValue, target.path(task), headers: [("Content-Type", "application/json")], body: body)
-        if target.mayBeMissing, reply.status == 404 { continue }
+          target.route.method.rawValue, target.path(things), headers: [("Content-Type", "application/json")], body: body
+        )
         let text = String(decoding: body.prefix(100), as: UTF8.self)
         #expect((400..<500).contains(reply.status), "\(text): \(reply.text)")
         try check(index, reply)
@@ -130,10 +142,10 @@ internal import Testing
   @Test(arguments: targets.filter { $0.route.method == .post && !submissions.contains($0.route.path) })
   func `an idempotency key that would have no effect is refused`(target: Target) async throws {
     try await HTTPHarness.run { harness in
-      let task = try await harness.submitted(#"{"type":"resize","delaySeconds":60}"#)
+      let things = try await Things(harness)
       let before = try await harness.store.list(TaskQuery())
       let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k")]
-      let reply = try await harness.send("POST", target.path(task), headers: headers, body: Array("{}".utf8))
+      let reply = try await harness.send("POST", target.path(things), headers: headers, body: Array("{}".utf8))
       try reply.expectProblem(422, "invalid")
       #expect(try reply.pointers == ["/header/Idempotency-Key"])
       #expect(try await harness.store.list(TaskQuery()) == before)

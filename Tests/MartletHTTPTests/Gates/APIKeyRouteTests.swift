@@ -7,7 +7,7 @@ internal import Testing
 
 @testable internal import MartletHTTP
 
-@Suite(.timeLimit(.minutes(1))) struct APIKeyRouteTests {
+@Suite(.timeLimit(.minutes(10))) struct APIKeyRouteTests {
   private static let bootstrap = "the-first-key-of-this-installation"
   private static let boss = [("X-API-Key", bootstrap)]
 

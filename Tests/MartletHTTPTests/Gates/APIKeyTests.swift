@@ -6,7 +6,7 @@ internal import Testing
 
 @testable internal import MartletHTTP
 
-@Suite(.timeLimit(.minutes(1))) struct APIKeyTests {
+@Suite(.timeLimit(.minutes(10))) struct APIKeyTests {
   @Test func `a key is mk_, 43 random characters and 6 of checksum`() {
     let keys = (0..<200).map { _ in APIKeyText.make() }
     #expect(Set(keys).count == keys.count)

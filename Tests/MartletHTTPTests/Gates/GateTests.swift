@@ -7,7 +7,7 @@ internal import Testing
 
 @testable internal import MartletHTTP
 
-@Suite(.timeLimit(.minutes(1))) struct GateTests {
+@Suite(.timeLimit(.minutes(10))) struct GateTests {
   private static let bootstrap = "a bootstrap key of the administrator".replacing(" ", with: "-")
 
   private static let auth = AuthConfiguration(

@@ -7,7 +7,7 @@ internal import Testing
 
 @testable internal import MartletHTTP
 
-@Suite(.timeLimit(.minutes(1))) struct HostileTokenTests {
+@Suite(.timeLimit(.minutes(10))) struct HostileTokenTests {
   @Test(arguments: [
     "x", ".", "..", "...", "a.b.c", "a.b", "a.b.c.d", "a.b.c.d.e", "eyJ.eyJ.", "=.=.=", "mk.x.y", "Bearer",
     String(repeating: ".", count: 8192), String(repeating: "A", count: 8192), "e30.e30.e30", "e30.e30.",

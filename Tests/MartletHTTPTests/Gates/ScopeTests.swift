@@ -10,7 +10,7 @@ internal import Testing
 
 @testable internal import MartletHTTP
 
-@Suite(.timeLimit(.minutes(1))) struct ScopeTests {
+@Suite(.timeLimit(.minutes(10))) struct ScopeTests {
   private typealias Headers = [(String, String)]
 
   private static let auth = AuthConfiguration(apiKeys: true, bootstrapKey: bootstrap)

@@ -9,7 +9,7 @@ internal import Testing
 
 @testable internal import MartletHTTP
 
-@Suite(.timeLimit(.minutes(1))) struct TokenTests {
+@Suite(.timeLimit(.minutes(10))) struct TokenTests {
   @Test func `a token of the secret gives its bearer's name, roles and queues`() async throws {
     let harness = try await GateHarness.secret()
     let token = try Mint.hs256.token(
