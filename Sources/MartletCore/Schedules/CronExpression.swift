@@ -19,19 +19,13 @@ package struct CronExpression: Sendable {
   /// A day must suit one of the two day fields rather than both: so when neither begins with `*` (crontab(5)).
   let daysAreAlternatives: Bool
 
-  /// Whether it runs in each hour of the day, so that a jump of the clock takes nothing from it. Otherwise what the clock skips
-  /// is made up for, once, at the first moment after the gap.
+  /// Whether it runs in each hour of the day: it keeps its pace, and a jump of the clock takes nothing from it and adds nothing.
+  /// Otherwise what the clock skips is made up for, once, at the first moment after the gap, and a local time that comes twice
+  /// runs the first time only, however its minutes were written.
   ///
   /// cron(8) of cronie makes up only for "jobs that run at a specific time", by which its code means that neither minute nor
   /// hour begins with `*`. There `*/15 2 * * *` would not run at all on the day on which two o'clock is skipped.
   let runsEveryHour: Bool
-
-  /// Whether it goes on through a repeated hour like through any other, since what was asked for is a pace: each hour, or a
-  /// step or `*` within the hour. Otherwise a local time that comes twice runs the first time only.
-  ///
-  /// After cron(8) of cronie: of jobs "with a granularity greater than one hour" none is run twice, and "jobs that run more
-  /// frequently are scheduled normally".
-  let runsThroughRepeats: Bool
 
   /// Reads an expression, in time linear in its length and at most `CronParser.longest` bytes of it.
   package init(_ text: String) throws(CronProblem) {
@@ -46,7 +40,6 @@ package struct CronExpression: Sendable {
     daysAreAlternatives =
       !fields[CronField.dayOfMonth.rawValue].beginsWithStar && !fields[CronField.dayOfWeek.rawValue].beginsWithStar
     runsEveryHour = hours == (1 << 24) - 1
-    runsThroughRepeats = runsEveryHour || fields[CronField.minute.rawValue].hasStep
     guard everComes else {
       throw CronProblem("the expression never runs: none of its months has one of its days")
     }

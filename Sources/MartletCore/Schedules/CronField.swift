@@ -92,14 +92,11 @@ struct CronList: Sendable, Hashable {
   let bits: UInt64
   /// Begins with `*` (or is `?`), which is how the day fields are told to leave things to each other.
   let beginsWithStar: Bool
-  /// Contains a step. `*` counts as a step of one.
-  let hasStep: Bool
   /// Sorted, each entry once, words as numbers.
   let text: String
 
   init(_ entries: [CronEntry], in field: CronField) {
     bits = entries.reduce(0) { $0 | $1.bits(in: field) }
-    hasStep = entries.contains { $0.form == .all || $0.step != nil }
     let starsFirst = entries.first?.form == .all
     beginsWithStar = starsFirst
     text = Set(entries).sorted { $0.order(starsFirst) < $1.order(starsFirst) }.map(\.text).joined(separator: ",")

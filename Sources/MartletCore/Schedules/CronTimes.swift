@@ -40,7 +40,7 @@ struct CronTimes: Sendable {
     var stretch = Stretch(start: period.start, end: period.end, offset: period.offset)
     guard let shown = latestShown(before: period) else { return stretch }
     let begin = period.start + period.offset
-    if begin < shown, !expression.runsThroughRepeats {
+    if begin < shown, !expression.runsEveryHour {
       stretch.repeatedUntil = shown
     }
     if begin > shown, !expression.runsEveryHour, expression.first(in: minutes(from: shown, to: begin)) != nil {

@@ -29,11 +29,9 @@ private struct Draft {
   var text: String
   /// What each field takes, by value.
   var fields: [[Bool]]
-  var minuteHasStep: Bool
   var daysAreAlternatives: Bool
 
   var runsEveryHour: Bool { fields[1].prefix(24).allSatisfy { $0 } }
-  var runsThroughRepeats: Bool { runsEveryHour || minuteHasStep }
 
   init(using random: inout SplitMix64) {
     let limits = [0...59, 0...23, 1...31, 1...12, 0...6]
@@ -51,7 +49,6 @@ private struct Draft {
       fields.append((0...limit.upperBound).map { value in entries.contains { $0.values.contains(value) } })
     }
     text = texts.joined(separator: " ")
-    minuteHasStep = texts[0].contains("*") || texts[0].contains("/")
     daysAreAlternatives = !texts[2].hasPrefix("*") && !texts[4].hasPrefix("*")
   }
 
@@ -114,7 +111,7 @@ private struct Wall {
     var highest = shown[0]
     for (index, now) in shown.enumerated() {
       let hasBeen = index > 0 && now <= highest
-      var runs = matches(now) && (!hasBeen || draft.runsThroughRepeats)
+      var runs = matches(now) && (!hasBeen || draft.runsEveryHour)
       if now > highest + 1, !draft.runsEveryHour, (highest + 1..<now).contains(where: matches) { runs = true }
       if runs, index >= 4 * 1440 { found.append(start + index) }
       highest = max(highest, now)
