@@ -52,7 +52,11 @@ final class LeaseKeeper: Sendable {
       return isStopped ? renewal : min(renewal, deadline, stopAt)
     }
     /// Early enough for a handler to stop before the lease is somebody else's.
-    var stopAt: MonotonicTime { endsAt < deadline ? endsAt + (.zero - min(length / 10, .seconds(2))) : deadline }
+    var stopAt: MonotonicTime { endsByTimeout ? min(endsAt, deadline) : endsAt + (.zero - margin) }
+    /// No lease goes past the attempt's timeout. From far away such a one seems to end a little before it, by the time that the
+    /// answer was under way.
+    var endsByTimeout: Bool { deadline - endsAt < margin }
+    private var margin: Duration { min(length / 10, .seconds(2)) }
   }
 
   init(source: any WorkSource, clock: any EngineClock, logger: Logger) {
@@ -121,7 +125,7 @@ final class LeaseKeeper: Sendable {
       var stopped: [(AttemptSignal, StopCause)] = []
       for (lease, entry) in state.held where !entry.isStopped && entry.stopAt <= now {
         state.held[lease]?.isStopped = true
-        stopped.append((entry.signal, entry.stopAt == entry.deadline ? .timedOut : .leaseLost))
+        stopped.append((entry.signal, entry.endsByTimeout ? .timedOut : .leaseLost))
       }
       return stopped
     }
