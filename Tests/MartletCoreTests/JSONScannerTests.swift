@@ -120,16 +120,17 @@ private let invalidTexts: [(String, Int)] = [
     #expect(error(wide) == nil)
   }
 
-  @Test func `another limit holds, and 128 is the highest`() {
+  @Test func `another limit holds, however high`() {
     #expect(error("1", maxDepth: 0) == nil)
     #expect(error("[]", maxDepth: 0) == .tooDeep(limit: 0))
     #expect(error("[[]]", maxDepth: 2) == nil)
     #expect(error("[[{}]]", maxDepth: 2) == .tooDeep(limit: 2))
-    #expect(error(nested(128, "[", "", "]"), maxDepth: 1000) == nil)
-    #expect(error(nested(129, "[", "", "]"), maxDepth: 1000) == .tooDeep(limit: 128))
+    #expect(error(nested(1000, "[", "", "]"), maxDepth: 1000) == nil)
+    #expect(error(nested(1001, "[", "", "]"), maxDepth: 1000) == .tooDeep(limit: 1000))
+    #expect(error(nested(1_000_000, "{\"a\":[", "", "]}"), maxDepth: .max) == nil)
   }
 
-  @Test(arguments: 0..<128)
+  @Test(arguments: [Int](0..<131) + [255, 256, 257, 400])
   func `a bracket is closed by its like at every depth`(depth: Int) {
     // The levels alternate, so that each bit of the scanner's memory is set and cleared.
     var opening = ""
@@ -138,8 +139,9 @@ private let invalidTexts: [(String, Int)] = [
       opening += level % 2 == 0 ? "[" : "{\"k\":"
       closing = (level % 2 == 0 ? "]" : "}") + closing
     }
-    func outcome(_ text: String) -> JSONError? { error(opening + text + closing, maxDepth: 128) }
-    #expect(outcome("[{},[]]") == (depth > 126 ? .tooDeep(limit: 128) : nil))
+    func outcome(_ text: String) -> JSONError? { error(opening + text + closing, maxDepth: 402) }
+    #expect(outcome("[{},[]]") == nil)
+    #expect(error(opening + "[{},[]]" + closing, maxDepth: depth + 1) == .tooDeep(limit: depth + 1))
     #expect(outcome("{\"a\":1}") == nil)
     for (wrong, offset) in [("[1}", 2), ("{\"a\":1]", 6)] {
       guard case .malformed(opening.utf8.count + offset, _) = outcome(wrong) else {

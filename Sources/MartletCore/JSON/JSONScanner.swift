@@ -9,7 +9,7 @@ package enum JSONError: Error, Sendable, Hashable {
 }
 
 package enum JSONScanner {
-  /// The root value of a text that is one JSON value in valid UTF-8, nested at most `maxDepth` (≤ 128) deep.
+  /// The root value of a text that is one JSON value in valid UTF-8, nested at most `maxDepth` deep.
   /// What nests values that were accepted elsewhere, such as an answer with payloads in it, may be deeper than
   /// `Limits.jsonDepth`.
   package static func scan(_ bytes: [UInt8], maxDepth: Int = Limits.jsonDepth) throws(JSONError) -> JSONSlice {
@@ -26,12 +26,14 @@ private struct Checker {
   let maxDepth: Int
   var position = 0
   var depth = 0
-  /// Bit `depth - 1` is set where that level is an object.
+  /// Bit n is set where level n + 1 is an object, of the levels above those in `outer`.
   var objects: UInt128 = 0
+  /// 128 levels each.
+  var outer: [UInt128] = []
 
   init(bytes: UnsafeBufferPointer<UInt8>, maxDepth: Int) {
     self.bytes = bytes
-    self.maxDepth = min(maxDepth, 128)
+    self.maxDepth = maxDepth
   }
 
   private enum Expected { case value, valueOrEnd, keyOrEnd, key, commaOrEnd }
@@ -82,12 +84,13 @@ private struct Checker {
     return start..<end
   }
 
-  private var isInObject: Bool { objects & (1 << UInt128(depth - 1)) != 0 }
+  private var isInObject: Bool { objects & (1 << UInt128((depth - 1) % 128)) != 0 }
 
   private mutating func open(object: Bool) throws(JSONError) {
     guard depth < maxDepth else { throw .tooDeep(limit: maxDepth) }
     position += 1
-    let bit: UInt128 = 1 << UInt128(depth)
+    if depth > 0, depth % 128 == 0 { outer.append(objects) }
+    let bit: UInt128 = 1 << UInt128(depth % 128)
     objects = object ? objects | bit : objects & ~bit
     depth += 1
   }
@@ -95,6 +98,7 @@ private struct Checker {
   private mutating func close() {
     position += 1
     depth -= 1
+    if depth > 0, depth % 128 == 0, let last = outer.popLast() { objects = last }
   }
 
   private mutating func scalar(_ byte: UInt8) throws(JSONError) {
@@ -212,7 +216,7 @@ private struct Checker {
   }
 }
 
-func hexValue(_ byte: UInt8) -> UInt8? {
+package func hexValue(_ byte: UInt8) -> UInt8? {
   switch byte {
   case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
   case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10

@@ -72,6 +72,15 @@ package struct JSONSlice: Sendable {
     return members
   }
 
+  /// Names as they were written, and values.
+  package var writtenMembers: [(name: JSONSlice, value: JSONSlice)]? {
+    guard kind == .object else { return nil }
+    var members: [(name: JSONSlice, value: JSONSlice)] = []
+    var cursor = Cursor(text: text, position: range.lowerBound + 1)
+    while let name = cursor.next(), let value = cursor.next() { members.append((slice(name), slice(value))) }
+    return members
+  }
+
   package var elements: [JSONSlice]? { elements(atMost: .max) }
 
   /// The first of them.

@@ -33,6 +33,14 @@ package struct JSONWriter {
     needsComma = false
   }
 
+  /// The name of the next value: a string with its quotes, as it is.
+  package mutating func name(raw json: [UInt8]) {
+    separate()
+    bytes.append(contentsOf: json)
+    bytes.append(UInt8(ascii: ":"))
+    needsComma = false
+  }
+
   package mutating func string(_ text: String) {
     separate()
     quoted(text)

@@ -33,6 +33,14 @@ struct CanonicalJSONTests {
     #expect(try canonical(#"{"é": 1, "z": 2, "Z": 3, "": 4}"#) == #"{"":4,"Z":3,"z":2,"é":1}"#)
   }
 
+  @Test func `halves of surrogate pairs are told apart, from each other and from what stands for them`() throws {
+    let strings = [#""\ud800""#, #""\ud801""#, #""\udc00""#, #""\ufffd""#, #""\\ud800""#, #""a\ud800""#]
+    #expect(Set(try strings.map { try canonical("[\($0)]") }).count == strings.count)
+    #expect(Set(try strings.map { try canonical("{\($0): 1}") }).count == strings.count)
+    #expect(try canonical(#"{"\ud801": 1, "\ud800": 2, "a": 3}"#) == canonical(#"{"a": 3, "\ud800": 2, "\ud801": 1}"#))
+    #expect(try canonical(#"["\ud83d\ude00"]"#) == canonical("[\"😀\"]"))
+  }
+
   @Test func `only members of the root are left out`() throws {
     #expect(
       try canonical(#"{"idempotencyKey": "k", "payload": {"idempotencyKey": 1}}"#, without: ["idempotencyKey"])
