@@ -116,7 +116,7 @@ public struct StartedNode: Sendable {
             pointer: "/tasks",
             detail: "wait for each other in a ring: \((ring + ring.prefix(1)).joined(separator: " → "))")
         ])
-      case .queueFull, .notFound, .invalidState, .forbiddenQueues, .alreadyExists, .forbiddenQueue:
+      case .queueFull, .notFound, .invalidState, .forbiddenQueues, .alreadyExists, .nameTaken, .forbiddenQueue:
         throw SubmissionFailure(.unavailable("\(error)"), tasks: [])
       }
     }

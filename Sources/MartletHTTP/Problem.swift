@@ -192,6 +192,8 @@ extension Problem {
       self = Problem(.queueFull, "as many tasks wait in the queue '\(queue)' as its maxDepth allows")
     case .alreadyExists(let name):
       self.init(.alreadyExists, "there is a schedule '\(name)'; PUT /schedules/\(name) replaces it")
+    case .nameTaken:
+      self.init(.alreadyExists, "the name is taken")
     case .forbiddenQueue:
       self = .forbiddenScheduleQueue
     case .notFound:

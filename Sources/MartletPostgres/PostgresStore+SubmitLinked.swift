@@ -134,7 +134,7 @@ extension PostgresStore {
   }
 
   /// Whoever else judges submissions to these queues has done so before, or waits.
-  private func lockDepths(of linked: LinkedTasks) -> Query {
+  func lockDepths(of linked: LinkedTasks) -> Query {
     Query(Self.lockDepths, .texts(Set(linked.tasks.map(\.task.queue))))
   }
 

@@ -61,7 +61,7 @@ extension PostgresStore {
 
   /// Tasks of schedules, of steps that stand; a repeated call finds them there.
   static let insertScheduled = Statement(
-    "insert_scheduled", insertSQL(again: true, withEdges: false, ofSchedules: true))
+    "insert_scheduled", insertSQL(again: true, withEdges: false, isDeep: true, ofSchedules: true))
 
   /// `said` 0: nothing against it; 2: its key stands for another request; 3: its key was taken in this transaction by another
   /// submission, or is gone; 4: its schedule is not as it was decided about, or something keeps it from making a task. Large values
@@ -108,7 +108,7 @@ extension PostgresStore {
       ),
       \(isDeep ? roomsInDepths : "")
       decided AS MATERIALIZED (
-        \(isDeep ? decidedByDepth : "SELECT p.*, could_stand\(ofSchedules ? "" : " AND deep IS NULL") AS stands, NULL::text AS full_queue FROM possible p")
+        \(isDeep ? decidedByDepth : "SELECT p.*, could_stand AND deep IS NULL AS stands, NULL::text AS full_queue FROM possible p")
       ),
       new AS MATERIALIZED (
         SELECT d.*, \(withEdges ? "coalesce(g.graph_id, d.graph)" : "d.graph") AS graph_id,
@@ -165,19 +165,26 @@ extension PostgresStore {
   private static let stepArrays = "$33::bigint[], $34::bigint[], $35::boolean[]"
   private static let stepColumns = "revision, handled, unless_unfinished"
 
-  /// The schedule of a task, locked before, if it is as the step says and has no other task that keeps it from this one. The
-  /// look-ups are no EXISTS, which could be planned as a walk over all there are.
+  /// The schedule of a task, locked before, if it is as the step says and has no other task that keeps it from this one.
   private static let stepSQL = """
     SELECT true AS stands FROM schedules t
     WHERE t.name = i.schedule_name AND t.revision = i.revision AND (i.handled IS NULL OR t.handled = i.handled)
-      AND NOT (i.unless_unfinished AND coalesce(
-        (SELECT r.status NOT IN (5, 6, 7) FROM task_runs r WHERE r.id = t.last_task LIMIT 1), false))
-      AND NOT (i.handled IS NOT NULL AND i.run_at <= coalesce(t.latest_tick, i.run_at - 1) AND coalesce((
-        SELECT true FROM schedule_tasks m
-          CROSS JOIN LATERAL (SELECT b.run_at FROM task_bodies b WHERE b.id = m.task LIMIT 1) b
-        WHERE m.schedule = t.name AND b.run_at = i.run_at LIMIT 1), false))
+      AND NOT (\(isPassed(tick: "i.run_at")))
     LIMIT 1
     """
+
+  /// Whether another task of the schedule `t` keeps the step `i` from making one. The look-ups are no EXISTS, which could be planned
+  /// as a walk over all there are.
+  static func isPassed(tick: String) -> String {
+    """
+    i.unless_unfinished AND coalesce(
+        (SELECT r.status NOT IN (5, 6, 7) FROM task_runs r WHERE r.id = t.last_task LIMIT 1), false)
+      OR i.handled IS NOT NULL AND \(tick) <= coalesce(t.latest_tick, \(tick) - 1) AND coalesce((
+        SELECT true FROM schedule_tasks m
+          CROSS JOIN LATERAL (SELECT b.run_at FROM task_bodies b WHERE b.id = m.task LIMIT 1) b
+        WHERE m.schedule = t.name AND b.run_at = \(tick) LIMIT 1), false)
+    """
+  }
 
   private static let edgeArrays = "$33::boolean[], $34::uuid[], $35::integer[], $36::integer[]"
   private static let edgeColumns = "is_parent, anchor, first_edge, last_edge"

@@ -88,7 +88,8 @@ extension WriteTransaction {
       step.move.map({ $0.from == record.handled }) ?? true
     else { return .stale }
     let isPassed = try step.task != nil && (step.unlessUnfinished && isUnfinished(record.lastTask) || isTaken(step))
-    if let task = step.task, !isPassed {
+    let full = try isPassed ? nil : step.task.flatMap { try fullQueue(adding: [$0]) }
+    if let task = step.task, !isPassed, full == nil {
       try insert(task, unmet: 0, hasChildren: false)
       try prepared(
         """
@@ -99,12 +100,14 @@ extension WriteTransaction {
       if let note = step.note { try audit(note) }
     }
     if let move = step.move {
+      let error = full == nil ? move.error : move.errorIfFull
       try prepared(
         """
         UPDATE schedules SET handled = ?2, look_at = ?3, error_kind = ?4, error_message = ?5, error_at = ?6 WHERE name = ?1
         """
-      ).run(step.name, move.to, move.lookAt, move.error?.kind.rawValue, move.error?.message, move.error?.at)
+      ).run(step.name, move.to, move.lookAt, error?.kind.rawValue, error?.message, error?.at)
     }
+    if let full { return .queueFull(full) }
     return isPassed ? .passed : step.task == nil ? .moved : .made(at: now)
   }
 

@@ -144,19 +144,35 @@ private func failure(_ call: () async throws -> Void) async -> ServiceError? {
         #expect(await failure { _ = try await service.trigger(name, by: Self.bound) } == .notFound)
       }
       for name in ["other", "plain"] {
+        let write = new(name, queue: "mail")
+        #expect(await failure { _ = try await service.put(write, by: Self.bound) } == .notFound)
+        #expect(await failure { _ = try await service.create(write, by: Self.bound) } == .nameTaken)
         let calls: [() async throws -> Void] = [
-          { _ = try await service.put(new(name, queue: "mail"), by: Self.bound) },
           { _ = try await service.create(new("fresh"), by: Self.bound) },
           { _ = try await service.put(new("mine", queue: "billing"), by: Self.bound) },
         ]
         for call in calls { #expect(await failure(call) == .forbiddenQueue) }
       }
+      #expect(
+        await failure { _ = try await service.create(new("mine", queue: "mail"), by: Self.bound) }
+          == .alreadyExists("mine"))
       #expect(try await bench.store.schedule("fresh") == nil)
       #expect(try await service.schedules(after: nil, limit: 10, by: .unguarded).schedules.count == 3)
       try await service.delete("mine", by: Self.bound)
       #expect(
         await failure { _ = try await service.delete("mine", by: Self.bound) } == .notFound
       )
+    }
+  }
+
+  @Test func `a task by hand goes into no queue that is full`() throws {
+    try EngineBench.run { bench, node in
+      let service = node.engine.schedules
+      _ = try await service.put(new(queue: "small"), by: .unguarded)
+      var patch = QueuePatch()
+      patch.maxDepth = .value(0)
+      _ = try await bench.store.change(queue: "small", patch, actor: "api")
+      #expect(await failure { _ = try await service.trigger("s", by: .unguarded) } == .queueFull("small"))
     }
   }
 

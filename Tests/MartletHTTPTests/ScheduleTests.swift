@@ -298,8 +298,14 @@ extension HTTPHarness {
       let list = try await harness.get("/schedules", headers: bound)
       #expect(try list.data.compactMap { $0["name"] as? String } == ["mine"])
       try await harness.get("/schedules/other", headers: bound).expectProblem(404, "not-found")
+      let taken = try await harness.post(
+        "/schedules", #"{"name":"other","everySeconds":60,"task":{"type":"t","queue":"mail-1"}}"#, headers: bound)
+      try taken.expectProblem(409, "already-exists")
+      #expect(try taken.string("detail") == "the name is taken")
+      let hidden = try await harness.put("/schedules/other", body("mail-1"), headers: bound)
+      try hidden.expectProblem(404, "not-found")
+      #expect(try hidden.string("detail") == "there is no schedule 'other'")
       let replies = [
-        try await harness.put("/schedules/other", body("mail-1"), headers: bound),
         try await harness.put("/schedules/mine", body("billing"), headers: bound),
         try await harness.put("/schedules/new", body("billing"), headers: bound),
       ]

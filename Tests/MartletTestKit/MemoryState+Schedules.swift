@@ -48,15 +48,16 @@ extension MemoryState {
     guard var record = schedules[step.name], record.revision == step.revision,
       step.move.map({ $0.from == record.handled }) ?? true
     else { return .stale }
-    if let move = step.move {
-      record.handled = move.to
-      record.lookAt = move.lookAt
-      record.lastError = move.error
-    }
     let isUnfinished = record.lastTask.flatMap { tasks[$0]?.record.status.isFinal } == false
     let isTaken = step.move.flatMap { ticks[step.name]?[$0.to] }.map { tasks[$0] != nil } == true
     let isPassed = step.task != nil && (step.unlessUnfinished && isUnfinished || isTaken)
-    if let task = step.task, !isPassed {
+    let full = isPassed ? nil : step.task.flatMap { fullQueue(adding: [$0]) }
+    if let move = step.move {
+      record.handled = move.to
+      record.lookAt = move.lookAt
+      record.lastError = full == nil ? move.error : move.errorIfFull
+    }
+    if let task = step.task, !isPassed, full == nil {
       _ = submit(Submission([task]), now: now)
       record.lastTask = task.id
       if let tick = step.move?.to { ticks[step.name, default: [:]][tick] = task.id }
@@ -64,6 +65,7 @@ extension MemoryState {
       if let note = step.note { write(note, now: now) }
     }
     schedules[step.name] = record
+    if let full { return .queueFull(full) }
     return isPassed ? .passed : step.task == nil ? .moved : .made(at: now)
   }
 }

@@ -221,6 +221,61 @@ import Testing
   }
 
   @Test(arguments: stores)
+  func `a tick that finds its queue full makes no task and says so, and goes on when there is room`(
+    store: StoreUnderTest
+  ) async throws {
+    try await store.onBench { bench in
+      try await bench.set { $0.maxDepth = .value(2) }
+      _ = try await bench.written(.stub())
+      _ = try await bench.written(.stub("other", every: 3600), revision: 2)
+      for number in 1...2 {
+        bench.advance(.seconds(60))
+        #expect(try await bench.advance(bench.schedule().step(number, at: bench.now)) == [.made(at: bench.now)])
+      }
+      bench.advance(.seconds(60))
+      let step = try await bench.schedule().step(3, at: bench.now)
+      #expect(try await bench.advance(step) == [.queueFull("default")])
+      let full = try await bench.schedule()
+      #expect((full.handled, full.lastTask) == (start + .seconds(180), .stub(2)))
+      #expect((full.lastError?.kind, full.lastError?.at) == (.queueFull, bench.now))
+      #expect(full.lastError?.message.contains("'default'") == true)
+      #expect(try await bench.advance(step) == [.stale])
+      let byHand = try await bench.schedule("other")
+      #expect(try await bench.advance(byHand.trigger(4)) == [.queueFull("default")])
+      #expect(try await bench.schedule("other") == byHand)
+      #expect(try await bench.countsByStatus() == [.ready: 2])
+      #expect(try await bench.audit { $0.target = "other" }.map(\.action.rawValue) == ["schedule.put"])
+
+      _ = try await bench.claimOne()
+      bench.advance(.seconds(60))
+      // One of two fits.
+      #expect(
+        try await bench.advance(bench.schedule().step(5, at: bench.now), byHand.trigger(6)) == [
+          .made(at: bench.now), .queueFull("default"),
+        ])
+      #expect(try await bench.schedule().lastError == nil)
+      try await bench.set { $0.maxDepth = .none }
+      #expect(try await bench.advance(byHand.trigger(7)) == [.made(at: bench.now)])
+    }
+  }
+
+  @Test(arguments: stores)
+  func `where the latest task is not final a tick is passed over, whether its queue is full or not`(
+    store: StoreUnderTest
+  ) async throws {
+    try await store.onBench { bench in
+      try await bench.set { $0.maxDepth = .value(1) }
+      _ = try await bench.written(.stub(overlap: .skip))
+      for (number, verdict) in [(1, nil), (2, StepVerdict.passed)] {
+        bench.advance(.seconds(60))
+        let verdicts = try await bench.advance(bench.schedule().step(number, at: bench.now))
+        #expect(verdicts == [verdict ?? .made(at: bench.now)])
+      }
+      #expect(try await bench.schedule().lastError == nil)
+    }
+  }
+
+  @Test(arguments: stores)
   func `the audit has each change by somebody, once, and no ticks`(store: StoreUnderTest) async throws {
     try await store.onBench { bench in
       for _ in 1...2 { _ = try await bench.put(.stub(), revision: 1) }

@@ -35,6 +35,8 @@ package protocol ScheduleBook: Sendable {
   /// A tick for which the schedule has made a task that is still stored makes no other, also where the clock was set back and the
   /// schedule changed meanwhile.
   ///
+  /// A step makes no task beyond its queue's `maxDepth`, however it comes to be: by a tick or by hand.
+  ///
   /// A step whose task is stored already is answered as `.made` with the time of that, and changes nothing: a call of which the
   /// outcome is not known can be repeated, or left alone and decided anew.
   func advanceSchedules(_ steps: [ScheduleStep]) async throws(StoreError) -> [StepVerdict]
@@ -99,12 +101,17 @@ package struct ScheduleStep: Sendable, Hashable {
     package var lookAt: Timestamp?
     /// What the schedule tells from now on.
     package var error: ScheduleError?
+    /// What it tells instead where the task's queue is full.
+    package var errorIfFull: ScheduleError?
 
-    package init(from: Timestamp, to: Timestamp, lookAt: Timestamp?, error: ScheduleError?) {
+    package init(
+      from: Timestamp, to: Timestamp, lookAt: Timestamp?, error: ScheduleError?, errorIfFull: ScheduleError? = nil
+    ) {
       self.from = from
       self.to = to
       self.lookAt = lookAt
       self.error = error
+      self.errorIfFull = errorIfFull
     }
   }
 
@@ -127,6 +134,9 @@ package enum StepVerdict: Sendable, Hashable {
   case moved
   /// The schedule has moved, and its task was not made: its latest one is not final, or the tick has its task already.
   case passed
+  /// As many tasks wait in this queue as its `maxDepth` allows: the task was not made. The schedule has moved, and tells why; a task
+  /// by hand leaves it as it was.
+  case queueFull(String)
   /// The schedule is not as it was: nothing was changed.
   case stale
 }

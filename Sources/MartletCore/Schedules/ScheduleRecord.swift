@@ -62,6 +62,8 @@ package struct ScheduleError: Sendable, Hashable {
     case invalidTask = "INVALID_TASK"
     /// The rules of the time zone cannot be read on the node that looked.
     case timeZone = "TIME_ZONE"
+    /// As many tasks waited in its queue as the queue's `maxDepth` allows.
+    case queueFull = "QUEUE_FULL"
   }
   package var kind: Kind
   /// One line for people.
@@ -102,7 +104,9 @@ extension ScheduleRecord {
     do throws(ValidationFailure) {
       var task = try accept(schedule.task(at: tick))
       task.scheduleName = schedule.name
-      return step(to: handled, lookAt: lookAt, task: task, error: nil)
+      let full = ScheduleError(
+        .queueFull, "as many tasks wait in the queue '\(task.queue)' as its maxDepth allows", at: now)
+      return step(to: handled, lookAt: lookAt, task: task, error: nil, errorIfFull: full)
     } catch {
       return step(to: handled, lookAt: lookAt, error: ScheduleError(.invalidTask, Self.sentence(error), at: now))
     }
@@ -113,11 +117,13 @@ extension ScheduleRecord {
   }
 
   private func step(
-    to handled: Timestamp, lookAt: Timestamp?, task: AcceptedTask? = nil, error: ScheduleError?
+    to handled: Timestamp, lookAt: Timestamp?, task: AcceptedTask? = nil, error: ScheduleError?,
+    errorIfFull: ScheduleError? = nil
   ) -> ScheduleStep {
     ScheduleStep(
       name: schedule.name, revision: revision,
-      move: ScheduleStep.Move(from: self.handled, to: handled, lookAt: lookAt, error: error), task: task,
+      move: ScheduleStep.Move(
+        from: self.handled, to: handled, lookAt: lookAt, error: error, errorIfFull: errorIfFull), task: task,
       unlessUnfinished: schedule.overlap == .skip, actor: Actor.scheduler)
   }
 

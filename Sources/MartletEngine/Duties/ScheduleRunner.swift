@@ -75,6 +75,8 @@ private final class ScheduleRunner: Sendable {
     case .passed:
       parts.logger.info(
         "a tick was passed over: the schedule's latest task is not final, or the tick has one", metadata: metadata)
+    case .queueFull(let queue):
+      parts.logger.warning("a schedule makes no task: the queue '\(queue)' is full", metadata: metadata)
     case .moved:
       guard let move = step.move else { return }
       if let error = move.error, error.at == due.now {

@@ -57,8 +57,15 @@ package final class ScheduleService: Sendable {
   package func create(_ new: NewSchedule, by caller: Credential) async throws(ServiceError) -> ScheduleView {
     let schedule = try accept(new)
     guard caller.mayUse(queueOf: schedule, try await typeSettings()) else { throw .forbiddenQueue }
-    guard let record = try await put(schedule, over: nil, by: caller) else { throw .alreadyExists(schedule.name) }
-    return view(record, next: Self.shown, now: record.updatedAt)
+    while true {
+      if let record = try await put(schedule, over: nil, by: caller) {
+        return view(record, next: Self.shown, now: record.updatedAt)
+      }
+      guard let old = try await read(schedule.name) else { continue }  // it has gone since
+      // Of one that the caller may not see, as little is told as can be: that the name will not do.
+      guard caller.mayUse(queueOf: old.schedule, try await typeSettings()) else { throw .nameTaken }
+      throw .alreadyExists(schedule.name)
+    }
   }
 
   /// Creates the schedule, or puts it in the place of the one of its name.
@@ -69,7 +76,7 @@ package final class ScheduleService: Sendable {
     guard caller.mayUse(queueOf: schedule, try await typeSettings()) else { throw .forbiddenQueue }
     while true {
       let old = try await read(schedule.name)
-      if let old, !caller.mayUse(queueOf: old.schedule, try await typeSettings()) { throw .forbiddenQueue }
+      if let old, !caller.mayUse(queueOf: old.schedule, try await typeSettings()) { throw .notFound }
       if let record = try await put(schedule, over: old?.revision, by: caller) {
         return (view(record, next: Self.shown, now: record.updatedAt), isNew: old == nil)
       }
@@ -98,6 +105,7 @@ package final class ScheduleService: Sendable {
       let verdicts = try await store("trigger-schedule", tasks: [task.id]) { (store) throws(StoreError) in
         try await store.advanceSchedules([step])
       }
+      if case .queueFull(let queue)? = verdicts.first { throw .queueFull(queue) }
       // Else it was changed meanwhile, and its task with it.
       guard case .made(let at)? = verdicts.first else { continue }
       let made = TaskRecord(task, acceptedAt: at)

@@ -16,7 +16,9 @@ package enum ServiceError: Error, Sendable, Hashable {
   case forbiddenQueues([String])
   /// There is a schedule of this name.
   case alreadyExists(String)
-  /// The caller is bound to other queues than that of the schedule, as it is or as it was to become.
+  /// The same, but the caller may not see that schedule.
+  case nameTaken
+  /// The caller is bound to other queues than that of the schedule as it was to become.
   case forbiddenQueue
   /// The task's state forbids the action.
   case invalidState(TaskStatus, action: String)

@@ -19,10 +19,13 @@ extension API {
     return answer
   }
 
-  /// `GET /api-keys`
+  /// `GET /api-keys`, oldest first.
   func listKeys(_ call: Call) async throws(Problem) -> Answer {
+    let page = try NamePage(call.query)
     let found = try await serve { () async throws(ServiceError) in try await keys.list() }
-    return .list(found) { json, key in json.object { key.writeFields(to: &$0) } }
+    return page.answer(found, by: { "\($0.createdAt) \($0.id)" }) { json, key in
+      json.object { key.writeFields(to: &$0) }
+    }
   }
 
   /// `DELETE /api-keys/{id}`: answers the key as it was.

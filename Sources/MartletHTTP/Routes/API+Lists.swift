@@ -11,14 +11,13 @@ extension API {
 
   /// `GET /dead-letters`
   func deadLetters(_ call: Call) async throws(Problem) -> Answer {
-    var query = try TaskQuery(call.query)
-    query.statuses = [.dead]
-    return try await page(query, for: call.credential)
+    try await page(TaskQuery(call.query, deadLetters: true), for: call.credential)
   }
 
   func queues(_ call: Call) async throws(Problem) -> Answer {
+    let page = try NamePage(call.query)
     let queues = try await serve { () async throws(ServiceError) in try await tasks.queues(as: call.credential) }
-    return .list(queues) { $1.write(to: &$0) }
+    return page.answer(queues, by: \.name) { $1.write(to: &$0) }
   }
 
   /// `GET /queues/{queue}`
@@ -34,8 +33,9 @@ extension API {
   }
 
   func workers(_ call: Call) async throws(Problem) -> Answer {
+    let page = try NamePage(call.query)
     let workers = try await serve { () async throws(ServiceError) in try await tasks.workers(as: call.credential) }
-    return .list(workers) { $1.write(to: &$0) }
+    return page.answer(workers, by: \.id) { $1.write(to: &$0) }
   }
 
   func statistics(_ call: Call) async throws(Problem) -> Answer {

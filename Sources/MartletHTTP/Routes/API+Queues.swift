@@ -16,9 +16,11 @@ extension API {
   }
 
   func types(_ call: Call) async throws(Problem) -> Answer {
-    .list(try await serve { () async throws(ServiceError) in try await tasks.rules.allTypes(as: call.credential) }) {
-      $1.write(to: &$0)
+    let page = try NamePage(call.query)
+    let types = try await serve { () async throws(ServiceError) in
+      try await tasks.rules.allTypes(as: call.credential)
     }
+    return page.answer(types, by: \.name) { $1.write(to: &$0) }
   }
 
   /// `GET /types/{type}`

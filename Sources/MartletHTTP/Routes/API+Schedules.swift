@@ -5,7 +5,6 @@ internal import MartletCore
 internal import MartletEngine
 
 extension Parameters.Known {
-  static let scheduleList = Parameters.Known(names: ["limit", "cursor"])
   static let nextRuns = Parameters.Known(names: ["next"])
 }
 

@@ -12,6 +12,8 @@ struct Call: Sendable {
   var fields: HeaderFields
   /// Whose call it is; the route's right was checked.
   var credential = Credential.nobody
+  /// For calls that are held: throws where the credential is not good any more.
+  var confirm: @Sendable () async throws(Problem) -> Void = { () throws(Problem) in }
 
   /// Of the trace that the call belongs to; nil where the header is missing or none of W3C Trace Context.
   var traceparent: String? { fields.traceparent.flatMap { TraceParent.isValid($0) ? $0 : nil } }

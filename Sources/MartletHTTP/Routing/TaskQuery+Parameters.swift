@@ -3,27 +3,29 @@
 internal import MartletCore
 
 extension Parameters.Known {
-  static let taskList = Parameters.Known(
-    names: ["status"] + filters, prefix: "metadata.")
-
-  /// The status is given by the path.
-  static let deadLetters = Parameters.Known(names: filters, prefix: "metadata.")
+  static let taskList = Parameters.Known(names: filters, prefix: "metadata.")
 
   private static let filters = [
-    "type", "queue", "tag", "worker", "graphId", "idempotencyKey", "scheduleName", "createdAfter", "createdBefore",
+    "status", "type", "queue", "tag", "worker", "graphId", "idempotencyKey", "scheduleName", "createdAfter",
+    "createdBefore",
     "include", "limit", "cursor",
   ]
 }
 
 extension TaskQuery {
-  init(_ parameters: Parameters) throws(Problem) {
+  /// - Parameter deadLetters: the path says DEAD already: another status is a mistake.
+  init(_ parameters: Parameters, deadLetters: Bool = false) throws(Problem) {
     self.init()
+    let known = deadLetters ? [.dead] : TaskStatus.allCases
+    if deadLetters { statuses = Set(known) }
     guard !parameters.isEmpty else { return }
     var problems = Problems()
 
-    let statusNames =
-      "one or more of \(TaskStatus.allCases.map(\.rawValue).joined(separator: ", ")), with commas between"
-    statuses = Set(parameters.list("status", statusNames, &problems) { TaskStatus(wireName: $0) } ?? [])
+    let statusNames = "one or more of \(known.map(\.rawValue).joined(separator: ", ")), with commas between"
+    let given = parameters.list("status", statusNames, &problems) { name in
+      TaskStatus(wireName: name).flatMap { known.contains($0) ? $0 : nil }
+    }
+    statuses = given.map { Set($0) } ?? statuses
     let names = "names of 1–128 characters of A-Z a-z 0-9 . _ : -, with commas between"
     types = Set(parameters.list("type", names, &problems, Self.name) ?? [])
     queues = Set(parameters.list("queue", names, &problems, Self.name) ?? [])
