@@ -19,9 +19,11 @@ public struct BulkOptions: Sendable, Hashable {
 
 /// What an action on many tasks has done.
 public struct BulkResult: Sendable, Hashable {
-  /// Tasks that it was to change; of a job in the background, so far.
+  /// Tasks that it was to change; where it only counts or goes on in the background, those that matched when it was asked.
   public var matched: Int
   public var changed: Int
+  /// Those that it could not: to be purged, but kept for their idempotency keys.
+  public var failed: Int
   /// The job that goes on in the background.
   public var bulkID: TaskID?
   /// The whole object as it came.
@@ -31,6 +33,7 @@ public struct BulkResult: Sendable, Hashable {
     let reader = try Reading.object(answer)
     matched = try reader.required("matched", reader.int("matched"))
     changed = try reader.required("changed", reader.int("changed"))
+    failed = try reader.int("failed") ?? 0
     bulkID = try reader.id("bulkId")
     json = answer.json
   }

@@ -54,7 +54,7 @@ extension MartletClient {
 
   /// All keys that were not revoked, oldest first.
   public func apiKeys() async throws -> [APIKeyState] {
-    try APIKeyState.list(await answer(to: .keys))
+    try await all(of: .keys, APIKeyState.init)
   }
 
   /// Revokes a key: within five seconds no node takes it any more.

@@ -3,7 +3,7 @@
 extension MartletClient {
   /// Every queue that has or had tasks.
   public func queues() async throws -> [QueueState] {
-    try Reading.data(await answer(to: .queues), QueueState.init)
+    try await all(of: .queues, QueueState.init)
   }
 
   /// One queue.
@@ -20,7 +20,7 @@ extension MartletClient {
 
   /// Every type that has tasks, settings or a worker.
   public func types() async throws -> [TypeState] {
-    try Reading.data(await answer(to: .types), TypeState.init)
+    try await all(of: .types, TypeState.init)
   }
 
   /// One type.
@@ -37,7 +37,7 @@ extension MartletClient {
 
   /// The workers that are alive, or were a minute ago.
   public func workers() async throws -> [WorkerState] {
-    try Reading.data(await answer(to: .workers), WorkerState.init)
+    try await all(of: .workers, WorkerState.init)
   }
 
   /// Counts by status and type, throughput and latencies.

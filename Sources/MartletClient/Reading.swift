@@ -16,6 +16,39 @@ enum Reading {
   }
 }
 
+extension MartletClient {
+  /// A whole list, page by page.
+  func all<Element>(
+    of list: Call, _ make: (ObjectReader) throws(MartletClientError) -> Element
+  ) async throws -> [Element] {
+    try await pages(of: list).flatMap { page in try Reading.data(page, make) }
+  }
+
+  /// A list as it came where it has one page; of several, all elements in the form of one.
+  package func whole(_ list: Call) async throws -> Answer {
+    let pages = try await pages(of: list)
+    guard pages.count > 1 else { return pages[0] }
+    let elements = try pages.flatMap { page in try Reading.data(page) { $0.slice.bytes } }
+    var json = JSONWriter(capacity: elements.reduce(64) { $0 + $1.count + 1 })
+    json.object { json in
+      json.name("data")
+      json.array(of: elements) { $0.raw($1) }
+      json.field("nextCursor", String?.none)
+    }
+    return try Answer(server: pages[0].server, json: json.bytes)
+  }
+
+  private func pages(of list: Call) async throws -> [Answer] {
+    var pages = [try await answer(to: list)]
+    while let cursor = try Reading.object(pages[pages.count - 1]).text("nextCursor") {
+      var next = list
+      next.query += [("limit", "1000"), ("cursor", cursor)]
+      pages.append(try await answer(to: next))
+    }
+    return pages
+  }
+}
+
 /// One JSON object of an answer.
 struct ObjectReader {
   let slice: JSONSlice

@@ -71,6 +71,9 @@ final class Responder: Sendable {
       let query = try Parameters(target.queryParameters(), known: route.query)
       var call = Call(
         parameter: parameter, query: query, connection: connection, fields: fields, credential: admission.credential)
+      if let gate {
+        call.confirm = { () async throws(Problem) in try await gate.confirm(route.right, fields) }
+      }
       if route.body != .none {
         if route.body == .required { try MediaTypeCheck.json(fields) }
         if awaitsContinue {

@@ -26,6 +26,21 @@ struct KeysTests {
     #expect(request.text == #"{"name":"shop","roles":["producer","viewer"],"queues":["mail*"]}"#)
   }
 
+  @Test("what the server refuses is told by the options")
+  func refused() async throws {
+    let (run, _) = try await Program.run(["keys", "create", "a", "--role", "boss"]) { _, _ in
+      .problem(
+        422,
+        #"{"status":422,"code":"invalid","title":"The request is not valid","detail":"x","errors":[{"pointer":"/roles/0","detail":"is none"},{"pointer":"/queues/1","detail":"is no pattern"},{"pointer":"/expiresAt","detail":"is past"}]}"#
+      )
+    }
+    #expect(run.status != 0)
+    for words in ["--role is none", "--queue is no pattern", "--expires is past"] {
+      #expect(run.errors.contains(words), "\(run.errors)")
+    }
+    #expect(!run.errors.contains("/roles"))
+  }
+
   @Test("create --expires counts from now")
   func expiry() async throws {
     let before = Date()
@@ -136,7 +151,7 @@ struct KeysTests {
     let id = try #require(keys.first?["id"]?.string)
     let wrong = try await Program.run(["keys", "create", "", "--role", "boss"] + database, server: "")
     #expect(
-      wrong.status == 2 && wrong.errors.contains("name must be") && wrong.errors.contains("roles/0 must be one of"))
+      wrong.status == 2 && wrong.errors.contains("name must be") && wrong.errors.contains("--role must be one of"))
     let missing = try await Program.run(["keys", "revoke", "nobody"] + database, server: "")
     #expect(missing.status == 4 && missing.errorLines.count == 1)
     let revoked = try await Program.run(["keys", "revoke", id] + database, server: "")

@@ -47,6 +47,24 @@ struct ScheduleTests {
     #expect(without.hasSuffix("\n  2026-03-29T01:00:00.000Z"))
   }
 
+  @Test("what the server refuses is told by the options", arguments: ["create", "update"])
+  func refused(verb: String) async throws {
+    let type = verb == "create" ? ["email"] : []
+    let (run, _) = try await Program.run(["schedules", verb, "nightly"] + type + ["--cron", "61 * * * *"]) {
+      request, _ in
+      if request.method == "GET" { return .json(200, Self.schedule()) }
+      return .problem(
+        422,
+        #"{"status":422,"code":"invalid","title":"The request is not valid","detail":"x","errors":[{"pointer":"/cron","detail":"is none"},{"pointer":"/timeZone","detail":"is nowhere"},{"pointer":"/task/priority","detail":"is odd"},{"pointer":"/task/payload/to","detail":"is required"}]}"#
+      )
+    }
+    #expect(run.status != 0)
+    for words in ["--cron is none", "--time-zone is nowhere", "--priority is odd", "/payload/to is required"] {
+      #expect(run.errors.contains(words), "\(run.errors)")
+    }
+    #expect(!run.errors.contains("/cron") && !run.errors.contains("/task"))
+  }
+
   @Test("a list tells when, what and how it goes")
   func table() throws {
     let failing = Self.schedule(#""paused":false"#).replacing(

@@ -39,6 +39,24 @@ import Testing
     }
   }
 
+  @Test func `a task that nobody takes ends as soon as it expires`() throws {
+    try EngineBench.run { bench, node in
+      try await bench.clock.sleep(for: .seconds(7.3))
+      let submitted = try await node.engine.service.submit([
+        {
+          var task = NewTask(type: "nobody")
+          task.expiresAt = Timestamp(milliseconds: 1_800_000_000_000) + .seconds(8.5)
+          return task
+        }()
+      ])[0]
+      #expect(submitted.status == .ready)
+      let task = try await bench.wait(for: submitted.id)
+      #expect((task.status, task.reason) == (.cancelled, .expired))
+      let late = try #require(task.finishedAt) - submitted.createdAt
+      #expect((.milliseconds(1200)...Duration.milliseconds(1300)).contains(late), "\(late)")
+    }
+  }
+
   @Test func `a failure that says when is retried then, whatever the backoff`() throws {
     try EngineBench.run(handler: { _, context, _ in
       if context.attempt == 1 { throw TaskFailure.retry("later", after: .seconds(20)) }

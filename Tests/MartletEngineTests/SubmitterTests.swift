@@ -47,6 +47,44 @@ import Testing
     }
   }
 
+  @Test func `a repeated request is answered with its task, also where it would be refused by now`() throws {
+    try EngineBench.run { bench, node in
+      let end = Timestamp(milliseconds: 1_800_000_000_000) + .seconds(60)
+      func request(_ key: String?, _ fingerprint: [UInt8] = Self.one, queue: String? = nil) -> SubmitRequest {
+        var task = Self.task(key: key)
+        (task.expiresAt, task.queue) = (end, queue)
+        return Self.single(task, fingerprint)
+      }
+      let first = try await node.engine.service.submit(request("k"))[0].record
+      var two = Self.batch(Self.task("a", key: "b1"), Self.task("b", after: "a", key: "b2"))
+      for index in two.items.indices { two.items[index].task.expiresAt = end }
+      let batch = try await node.engine.service.submit(two)
+      try await bench.clock.sleep(for: .seconds(90))
+
+      let again = try await node.engine.service.submit(request("k"))[0]
+      #expect((again.record.id, again.isReplay, again.record.status) == (first.id, true, .cancelled))
+      let all = try await node.engine.service.submit(two)
+      #expect(all.map(\.record.id) == batch.map(\.record.id) && all.allSatisfy(\.isReplay))
+      #expect(await Self.refusal(node, request("k", Self.two)) == .idempotencyKeyReused("k"))
+      #expect(await Self.problems(node, request("new")).map(\.pointer) == ["/expiresAt"])
+      #expect(await Self.problems(node, request(nil)).map(\.pointer) == ["/expiresAt"])
+      #expect(await Self.problems(node, request("k", queue: "no queue")).map(\.pointer).contains("/queue"))
+      two.items[1].task.idempotencyKey = "b3"
+      #expect(await Self.problems(node, two).map(\.pointer) == ["/tasks/0/expiresAt", "/tasks/1/expiresAt"])
+      #expect(try await bench.store.list(TaskQuery()).tasks.count == 3, "nothing was written for those")
+      let later = try await node.engine.service.submit(Self.single(Self.task(key: "new")))[0]
+      #expect(!later.isReplay, "the key was not taken")
+
+      let bound = Credential(actor: "key:mail", roles: [.producer], queues: [QueuePattern("mail")].compactMap(\.self))
+      do throws(ServiceError) {
+        _ = try await node.engine.service.submit(request("k"), as: bound)
+        Issue.record("told of a task that it may not see")
+      } catch {
+        #expect(error == .idempotencyKeyReused("k"))
+      }
+    }
+  }
+
   @Test func `a batch is a graph, in which tasks know each other by ref`() throws {
     try EngineBench.run { _, node in
       let told = try await node.engine.service.submit(

@@ -14,16 +14,16 @@ internal import Testing
       for _ in 1...3 { mails.append(try await harness.submitted(#"{"type":"mail","tags":["a"]}"#)) }
       let other = try await harness.submitted()
       let counted = try await harness.post("/tasks/cancel", #"{"filter":{"type":"mail"},"dryRun":true}"#)
-      #expect(counted.status == 200 && counted.text == #"{"matched":3,"changed":0}"#)
+      #expect(counted.status == 200 && counted.text == #"{"matched":3,"changed":0,"failed":0}"#)
       #expect(try await harness.get("/tasks/\(mails[0])").string("status") == "READY")
       let some = try await harness.post("/tasks/cancel", #"{"filter":{"type":["mail"],"tag":"a"},"limit":1}"#)
-      #expect(some.status == 200 && some.text == #"{"matched":1,"changed":1}"#)
+      #expect(some.status == 200 && some.text == #"{"matched":1,"changed":1,"failed":0}"#)
       #expect(try await harness.get("/tasks/\(mails[0])").string("status") == "CANCELLED")
       let rest = try await harness.post("/tasks/cancel", #"{"filter":{"type":"mail"}}"#)
-      #expect(rest.text == #"{"matched":2,"changed":2}"#)
+      #expect(rest.text == #"{"matched":2,"changed":2,"failed":0}"#)
       #expect(try await harness.get("/tasks/\(other)").string("status") == "READY")
       let all = try await harness.post("/tasks/cancel", #"{"all":true}"#)
-      #expect(all.text == #"{"matched":1,"changed":1}"#)
+      #expect(all.text == #"{"matched":1,"changed":1,"failed":0}"#)
     }
   }
 
@@ -35,10 +35,10 @@ internal import Testing
         try await harness.attempt(ids[ids.count - 1], .failed(.stub, .giveUp(.nonRetryable)))
       }
       let retry = try await harness.post("/dead-letters/retry", #"{"filter":{"tag":"a"}}"#)
-      #expect(retry.text == #"{"matched":1,"changed":1}"#)
+      #expect(retry.text == #"{"matched":1,"changed":1,"failed":0}"#)
       #expect(try await harness.get("/tasks/\(ids[0])").string("status") == "READY")
       let purge = try await harness.post("/dead-letters/purge", #"{"filter":{},"all":true}"#)
-      #expect(purge.text == #"{"matched":2,"changed":2}"#)
+      #expect(purge.text == #"{"matched":2,"changed":2,"failed":0}"#)
       #expect(try await harness.get("/tasks/\(ids[1])").status == 404)
       #expect(try await harness.get("/tasks/\(ids[0])").status == 200)
     }
@@ -88,20 +88,27 @@ internal import Testing
         #"{"metadata":{"a":"1","b":"2"}}"#,
       ] {
         let reply = try await harness.post("/tasks/cancel", #"{"filter":\#(filter),"dryRun":true}"#)
-        #expect(reply.text == #"{"matched":1,"changed":0}"#)
+        #expect(reply.text == #"{"matched":1,"changed":0,"failed":0}"#)
       }
     }
   }
 
-  @Test func `a status is chosen of those that can be cancelled, and not at all of dead letters`() async throws {
+  @Test func `a status is chosen of those that can be cancelled, and of dead letters DEAD by any name`() async throws {
     try await HTTPHarness.run { harness in
       _ = try await harness.submitted()
       let final = try await harness.post("/tasks/cancel", #"{"filter":{"status":"SUCCESS"}}"#)
       #expect(try final.pointers == ["/filter/status"])
-      let dead = try await harness.post("/dead-letters/retry", #"{"filter":{"status":"DEAD"}}"#)
-      #expect(try dead.pointers == ["/filter/status"])
+      let waiting = try await harness.post("/dead-letters/retry", #"{"filter":{"status":"READY"}}"#)
+      #expect(try waiting.pointers == ["/filter/status"])
+      for (status, path) in [("DEAD", "retry"), ("FAILED", "retry"), ("DEAD_LETTER", "purge")] {
+        let id = try await harness.submitted(#"{"type":"dying","retries":0}"#)
+        try await harness.attempt(id, .failed(.stub, .retry))
+        let reply = try await harness.post("/dead-letters/\(path)", #"{"filter":{"status":"\#(status)"}}"#)
+        #expect(reply.text == #"{"matched":1,"changed":1,"failed":0}"#)
+        _ = try await harness.post("/tasks/cancel", #"{"filter":{"type":"dying"}}"#)
+      }
       let ready = try await harness.post("/tasks/cancel", #"{"filter":{"status":"READY"}}"#)
-      #expect(ready.text == #"{"matched":1,"changed":1}"#)
+      #expect(ready.text == #"{"matched":1,"changed":1,"failed":0}"#)
       try await harness.post("/tasks/cancel", "nonsense").expectProblem(400, "malformed-json")
     }
   }
@@ -114,7 +121,7 @@ internal import Testing
       try reply.expectProblem(422, "invalid")
       #expect(try reply.pointers == ["/ratePerSecond"])
       let counted = try await harness.post("/tasks/cancel", #"{"all":true,"dryRun":true}"#)
-      #expect(counted.text == #"{"matched":10001,"changed":0}"#)
+      #expect(counted.text == #"{"matched":10001,"changed":0,"failed":0}"#)
     }
   }
 
@@ -126,7 +133,7 @@ internal import Testing
       #expect(reply.status == 202)
       let bulk = try reply.string("bulkId")
       #expect(reply.header("location") == "/bulk/\(bulk)")
-      #expect(try reply.int("matched") == 0)
+      #expect(try reply.int("matched") == 1, "as a dry run counts")
       #expect(try reply.int("changed") == 0)
       let job = try await harness.get("/bulk/\(bulk)")
       #expect(
@@ -149,6 +156,17 @@ internal import Testing
         try await harness.get(target).expectProblem(404, "not-found")
         try await harness.act(target + "/stop").expectProblem(404, "not-found")
       }
+    }
+  }
+
+  @Test func `what a purge keeps for its key is counted in the answer`() async throws {
+    try await HTTPHarness.run { harness in
+      for key in [#","idempotencyKey":"k""#, ""] {
+        let id = try await harness.submitted(#"{"type":"dying","retries":0\#(key)}"#)
+        try await harness.attempt(id, .failed(.stub, .retry))
+      }
+      let reply = try await harness.post("/dead-letters/purge", #"{"all":true}"#)
+      #expect(reply.text == #"{"matched":2,"changed":1,"failed":1}"#)
     }
   }
 
@@ -179,11 +197,11 @@ internal import Testing
         Submission([.stub(1, queue: "mail-eu"), .stub(2, queue: "default"), .stub(3, queue: "mail")])
       ])
       let others = try await harness.post("/tasks/cancel", #"{"filter":{"queue":"default"}}"#, headers: bound)
-      #expect(others.text == #"{"matched":0,"changed":0}"#)
+      #expect(others.text == #"{"matched":0,"changed":0,"failed":0}"#)
       let all = try await harness.post("/tasks/cancel", #"{"all":true}"#, headers: bound)
-      #expect(all.text == #"{"matched":2,"changed":2}"#)
+      #expect(all.text == #"{"matched":2,"changed":2,"failed":0}"#)
       let rest = try await harness.post("/tasks/cancel", #"{"all":true}"#, headers: free)
-      #expect(rest.text == #"{"matched":1,"changed":1}"#)
+      #expect(rest.text == #"{"matched":1,"changed":1,"failed":0}"#)
       #expect(try await harness.get("/bulk", headers: bound).ids.count == 2)
       let jobs = try await harness.get("/bulk", headers: free).ids
       #expect(jobs.count == 3)

@@ -142,13 +142,12 @@ internal import Testing
     (#""outcome":"SNOOZED""#, "/delaySeconds is required"),
     (#""outcome":"SNOOZED","delaySeconds":-1"#, "/delaySeconds"),
     (#""outcome":"FAILED","delaySeconds":1e300"#, "/delaySeconds"),
-    (#""outcome":"FAILED","result":1"#, "/result belongs to SUCCESS"),
     (#""outcome":"SNOOZED","delaySeconds":"60""#, "/delaySeconds must be a number"),
     (#""outcome":"SNOOZED","delaySeconds":null"#, "/delaySeconds is required"),
     (#""outcome":"FAILED","retryable":"no""#, "/retryable must be true or false"),
     (#""outcome":"FAILED","error":"x""#, "/error must be an object"),
     (#""outcome":"FAILED","error":{"kind":"x"}"#, "/error/kind is not a known field"),
-    (#""outcome":"SUCCESS","logs":[1]"#, "/logs/0 must be a string"), (#""outcome":"SUCCESS","reslt":1"#, "/reslt"),
+    (#""outcome":"RELEASED","logs":[1]"#, "/logs/0 must be a string"), (#""outcome":"CANCELLED","reslt":1"#, "/reslt"),
   ])
   func `a report with a mistake is INVALID, and the others are applied`(fields: String, detail: String) async throws {
     try await HTTPHarness.run { harness in
@@ -163,6 +162,50 @@ internal import Testing
       #expect((try reply.data.first?["detail"] as? String)?.contains(detail) == true, "\(reply.text)")
       #expect(try await harness.get("/tasks/\(wrong)").string("status") == "RUNNING")
       #expect(try await harness.get("/tasks/\(right)").string("status") == "SUCCESS")
+    }
+  }
+
+  @Test(arguments: [
+    (#""outcome":"SUCCESS","logs":[1,"kept"]"#, "SUCCESS", "/logs/0 must be a string"),
+    (#""outcome":"SUCCESS","logs":"x""#, "SUCCESS", "/logs must be an array"),
+    (#""outcome":"SUCCESS","reslt":1"#, "SUCCESS", "/reslt is not a known field; did you mean result?"),
+    (#""outcome":"FAILED","retryable":false,"result":{"a":1}"#, "DEAD", "/result belongs to SUCCESS, not to FAILED"),
+    (#""outcome":"SNOOZED","delaySeconds":60,"result":1"#, "PENDING", "/result belongs to SUCCESS, not to SNOOZED"),
+  ])
+  func `done work is applied whatever else is wrong, and a result that cannot be costs no report`(
+    report: String, status: String, detail: String
+  ) async throws {
+    try await HTTPHarness.run { harness in
+      let (id, lease) = try await harness.leased()
+      for _ in 1...2 {
+        let answer = try await harness.finish(#"{"leaseId":"\#(lease)",\#(report)}"#)
+        #expect(answer["state"] as? String == "APPLIED", "\(answer)")
+        #expect((answer["detail"] as? String)?.hasPrefix(detail) == true, "\(answer)")
+      }
+      let task = try await harness.get("/tasks/\(id)")
+      #expect(try task.string("status") == status)
+      #expect(try task.isNull("result"))
+    }
+  }
+
+  @Test(arguments: [65, 127, 128, 129, 1000, 100_000])
+  func `a result that is nested too deep is kept as a text, and the others of its call are as ever`(depth: Int)
+    async throws
+  {
+    try await HTTPHarness.run { harness in
+      let ((deep, first), (plain, second)) = (try await harness.leased(), try await harness.leased())
+      let nested = String(repeating: "[", count: depth) + String(repeating: "]", count: depth)
+      let reply = try await harness.post(
+        "/leases/finish",
+        #"""
+        {"results":[{"leaseId":"\#(first)","outcome":"SUCCESS","result":\#(nested)},
+          {"leaseId":"\#(second)","outcome":"SUCCESS","result":{"a":1}}]}
+        """#)
+      #expect(reply.status == 200, "\(reply.text.prefix(300))")
+      #expect(try reply.data.map { $0["state"] as? String } == ["APPLIED", "APPLIED"])
+      #expect((try reply.data.first?["detail"] as? String)?.hasPrefix("/result is nested more than 64 levels") == true)
+      #expect(try await harness.get("/tasks/\(deep)").string("result") == nested)
+      #expect(try await harness.get("/tasks/\(plain)").raw("result") == #"{"a":1}"#)
     }
   }
 

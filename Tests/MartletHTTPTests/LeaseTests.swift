@@ -252,6 +252,16 @@ internal import Testing
     }
   }
 
+  @Test func `a worker that asks for its types in turns is listed with all of them at once`() async throws {
+    try await HTTPHarness.run { harness in
+      for (type, known) in [("b", ["b"]), ("a", ["a", "b"]), ("b", ["a", "b"])] {
+        _ = try await harness.post("/leases", #"{"worker":"w1","types":["\#(type)"],"queues":["q\#(type)"]}"#)
+        while try await harness.store.workers().first?.types != known { await Task.yield() }
+      }
+      #expect(try await harness.store.workers().first?.queues == ["qa", "qb"])
+    }
+  }
+
   @Test func `a worker without a name gets one of its credential and its address`() async throws {
     try await HTTPHarness.run { harness in
       for body in [#"{"types":["resize"]}"#, #"{"worker":null,"types":["resize"]}"#] {

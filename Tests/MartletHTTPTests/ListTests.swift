@@ -119,7 +119,8 @@ internal import Testing
 
   @Test(arguments: [
     "/tasks/01890000-0000-7000-8000-000000000000?x=1", "/tasks/01890000-0000-7000-8000-000000000000/attempts?x=1",
-    "/tasks/01890000-0000-7000-8000-000000000000/events?x", "/queues?limit=1", "/queues/default?x=", "/workers?x=1",
+    "/tasks/01890000-0000-7000-8000-000000000000/events?x", "/queues?x=1", "/types?x=1", "/api-keys?x=1",
+    "/queues/default?x=", "/workers?x=1",
     "/stats?x=1", "/health/live?x=1", "/health/ready?x=1", "/version?x=1", "/metrics?name=x", "/?x=1",
   ])
   func `every route refuses parameters that it does not know`(target: String) async throws {
@@ -137,7 +138,44 @@ internal import Testing
     }
   }
 
-  @Test func `dead letters are the DEAD tasks, with the other filters and no status`() async throws {
+  @Test func `queues, types, workers and keys come in pages too`() async throws {
+    try await HTTPHarness.run { harness in
+      let names = ["a", "b", "c.d", "e"]
+      for name in ["e", "b", "a", "c.d"] {
+        _ = try await harness.submitted(#"{"type":"t-\#(name)","queue":"\#(name)"}"#)
+        let worker = WorkerRecord(
+          id: "\(name) ü/", host: "h", kind: .remote, types: [], queues: ["*"], running: 0, lastSeenAt: .earliest)
+        try await harness.store.register(worker)
+      }
+      var keys: [String] = []
+      for name in ["z", "y", "y", "x"] {
+        keys.append(try await harness.post("/api-keys", #"{"name":"\#(name)","roles":["viewer"]}"#).string("id"))
+        harness.time.advance(by: .seconds(1))
+      }
+      for (path, field, all) in [
+        ("queues", "name", names), ("types", "name", names.map { "t-\($0)" }),
+        ("workers", "id", names.map { "\($0) ü/" }), ("api-keys", "id", keys),
+      ] {
+        var seen: [[String]] = []
+        var cursor: String? = ""
+        while let after = cursor {
+          let page = try await harness.get("/\(path)?limit=3" + (after.isEmpty ? "" : "&cursor=\(after)"))
+          seen.append(try page.data.compactMap { $0[field] as? String })
+          cursor = try page.object["nextCursor"] as? String
+        }
+        #expect(seen == [Array(all.prefix(3)), Array(all.suffix(1))], "\(path)")
+        #expect(try await harness.get("/\(path)").isNull("nextCursor"))
+        #expect(try await harness.get("/\(path)?limit=4").isNull("nextCursor"), "no page of nothing behind")
+        for query in ["limit=0", "limit=1001", "cursor=x", "cursor=p6", "cursor=pff", "cursor=", "cursor=p6A"] {
+          let reply = try await harness.get("/\(path)?\(query)")
+          try reply.expectProblem(422, "invalid")
+          #expect(try reply.pointers == ["/query/\(query.prefix { $0 != "=" })"])
+        }
+      }
+    }
+  }
+
+  @Test func `dead letters are the DEAD tasks, with the other filters and no other status`() async throws {
     try await HTTPHarness.run { harness in
       _ = try await harness.submitted()
       var dead: [String] = []
@@ -149,7 +187,12 @@ internal import Testing
       #expect(try await harness.get("/dead-letters?queue=a").ids == [dead[0]])
       let first = try await harness.get("/dead-letters?limit=1")
       #expect(try await harness.get("/dead-letters?cursor=\(try first.string("nextCursor"))").ids == [dead[0]])
-      try await harness.get("/dead-letters?status=READY").expectProblem(422, "invalid")
+      for status in ["DEAD", "FAILED", "DEAD_LETTER", "DEAD,FAILED"] {
+        #expect(try await harness.get("/dead-letters?status=\(status)").ids == dead.reversed())
+      }
+      for status in ["READY", "DEAD,READY", ""] {
+        try await harness.get("/dead-letters?status=\(status)").expectProblem(422, "invalid")
+      }
     }
   }
 

@@ -47,6 +47,21 @@ internal import Testing
     }
   }
 
+  @Test func `payloads of a batch that are too large are 413, and 422 beside other faults`() async throws {
+    try await HTTPHarness.run { harness in
+      let large = #""payload":"\#(String(repeating: "x", count: 300_000))""#
+      let two = try await harness.post(
+        "/tasks/batch", #"{"tasks":[{"type":"a",\#(large)},{"type":"a"},{"type":"a",\#(large)}]}"#)
+      try two.expectProblem(413, "payload-too-large")
+      #expect(try two.pointers == ["/tasks/0/payload", "/tasks/2/payload"])
+      for other in [#"{"type":"a","priority":0}"#, #"{"type":"a","dependencies":["x"]}"#] {
+        let reply = try await harness.post("/tasks/batch", #"{"tasks":[{"type":"a",\#(large)},\#(other)]}"#)
+        try reply.expectProblem(422, "invalid")
+        #expect(try reply.pointers.count == 2)
+      }
+    }
+  }
+
   @Test func `a payload that is too large beside other faults is one of them`() async throws {
     try await HTTPHarness.run { harness in
       let payload = String(repeating: "x", count: 300_000)

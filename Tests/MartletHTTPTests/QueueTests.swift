@@ -22,13 +22,17 @@ internal import Testing
       #expect(object["burst"] as? Int == 9)
       #expect(try second.isNull("maxDepth"))
       #expect(try await harness.get("/queues/mail").text == second.text)
+      let third = try await harness.patch("/queues/mail", #"{"paused":null,"concurrency":3}"#)
+      #expect(try third.object["paused"] as? Bool == true, "null is absent")
+      #expect(try third.object["concurrency"] as? Int == 3)
+      _ = try await harness.patch("/queues/mail", #"{"concurrency":5}"#)
       #expect(try await harness.get("/queues").text.contains(second.text))
     }
   }
 
   @Test(arguments: [
     ("{}", [""]), (#"{"concurrency":0}"#, ["/concurrency"]), (#"{"concurrency":"5"}"#, ["/concurrency"]),
-    (#"{"concurrency":1.5}"#, ["/concurrency"]), (#"{"rate":5}"#, ["/rate"]), (#"{"paused":null}"#, ["/paused"]),
+    (#"{"concurrency":1.5}"#, ["/concurrency"]), (#"{"rate":5}"#, ["/rate"]), (#"{"paused":null}"#, [""]),
     (#"{"paused":"yes"}"#, ["/paused"]), (#"{"ratePerSecond":0}"#, ["/ratePerSecond"]),
     (#"{"ratePerSecond":1e9,"burst":-1}"#, ["/ratePerSecond", "/burst"]), (#"{"maxDepth":1e15}"#, ["/maxDepth"]),
     (#"{"burst":1,"burst":2}"#, ["/burst"]), ("[]", [""]),

@@ -25,6 +25,46 @@ struct BuiltInHandlersTests {
   }
 }
 
+@Suite("Payloads that cannot be decoded")
+struct UndecodablePayloadTests {
+  private struct Anything: TaskHandler {
+    struct Payload: Codable, Sendable {
+      struct Item: Codable, Sendable { var count: Int? }
+      enum Size: String, Codable { case small, large }
+      var byte: UInt8?
+      var items: [Item]?
+      var ratio: Double?
+      var size: Size?
+      var text: String?
+      var id: UUID?
+    }
+    static let type = "ANYTHING"
+    func run(_ payload: Payload, context: AttemptContext) async throws -> TaskResult { .done }
+  }
+
+  @Test(
+    "are told by the field, in words of our own",
+    arguments: [
+      (#"{"items":[{"count":1},{"count":1.5}]}"#, "/items/1/count must be a whole number"),
+      (#"{"ratio":0.5,"items":[{"count":2.5}],"x":1e400}"#, "/items/0/count must be a whole number"),
+      (#"{"items":[{"count":1e30}]}"#, "/items/0/count is a number out of range"),
+      (#"{"byte":256}"#, "/byte is a number out of range"),
+      (#"{"byte":-1.25,"ratio":1.5}"#, "/byte must be a whole number"),
+      (#"{"size":"huge"}"#, "/size is not one of the values that are taken"),
+      (#"{"text":"a\ud800"}"#, "/text has half of a surrogate pair, which is no character"),
+      (#"{"id":"x"}"#, "/id cannot be read as a UUID"),
+    ])
+  func told(payload: String, problem: String) throws {
+    #expect(try problems(Anything(), payload) == [problem])
+  }
+
+  @Test("a seed that is no whole number is refused at its place")
+  func seed() throws {
+    let handler = FailSometimes(random: RandomSource(seed: 1))
+    #expect(try problems(handler, #"{"probability":0.5,"seed":1.5}"#) == ["/seed must be a whole number"])
+  }
+}
+
 @Suite("SEND_EMAIL")
 struct SendEmailTests {
   @Test("accepts both bodies of the contract as they stand, and says that the mail was simulated")

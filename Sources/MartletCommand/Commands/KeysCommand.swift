@@ -57,7 +57,9 @@ struct KeysCommand: AsyncParsableCommand {
       let answer = try await place.run(creates: true) { keys in
         try await keys.create(name, roles: roles, queues: queues, expiresAt: expiresAt)
       } http: { client in
-        try await client.answer(to: .createKey(name, roles: roles, queues: queues, expiresAt: expiresAt))
+        try await OptionNames.telling(of: .key) {
+          try await client.answer(to: .createKey(name, roles: roles, queues: queues, expiresAt: expiresAt))
+        }
       }
       guard !output.json else { return Console.json(answer.json) }
       let key = try APIKeyState(answer)
@@ -76,7 +78,7 @@ struct KeysCommand: AsyncParsableCommand {
       let answer = try await place.run { keys in
         try await keys.list()
       } http: { client in
-        try await client.answer(to: .keys)
+        try await client.whole(.keys)
       }
       guard !output.json else { return Console.json(answer.json) }
       let keys = try APIKeyState.list(answer)
@@ -155,7 +157,7 @@ extension CommandFailure {
     case .invalid(let failure):
       self.init(
         .usage, "the key cannot be created",
-        details: failure.problems.map { "\($0.pointer.dropFirst()) \($0.detail)" })
+        details: failure.problems.map { OptionNames.told($0, of: .key) })
     case .notFound: self.init(.notFound, "there is no key with this id")
     case .store(let error, _): self.init(.failed, error.message)
     default: self.init(.failed, "\(error)")

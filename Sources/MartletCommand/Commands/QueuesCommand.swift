@@ -16,7 +16,7 @@ struct QueuesCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await server.withClient { client in
-        guard !output.json else { return Console.json(try await client.answer(to: .queues).json) }
+        guard !output.json else { return Console.json(try await client.whole(.queues).json) }
         let queues = try await client.queues()
         Console.out(queues.isEmpty ? "no queues" : TaskTable.queues(queues, for: .output))
       }

@@ -83,7 +83,10 @@ struct SchedulesCommand: AsyncParsableCommand {
 
     func run() async throws {
       let definition = try definition()
-      try await server.withClient { client in Written.show(try await client.createSchedule(definition), output) }
+      try await server.withClient { client in
+        let created = try await OptionNames.telling(of: .schedule) { try await client.createSchedule(definition) }
+        Written.show(created, output)
+      }
     }
 
     func definition() throws -> ScheduleDefinition {
@@ -113,7 +116,9 @@ struct SchedulesCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await server.withClient { client in
-        let changed = try await client.changeSchedule(schedule.name) { try change(&$0) }
+        let changed = try await OptionNames.telling(of: .schedule) {
+          try await client.changeSchedule(schedule.name) { try change(&$0) }
+        }
         Written.show(changed, output)
       }
     }

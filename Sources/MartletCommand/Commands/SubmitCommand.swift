@@ -104,12 +104,7 @@ struct SubmitCommand: AsyncParsableCommand {
   private func submit(_ task: NewTask, _ client: MartletClient) async throws -> RemoteTask {
     var client = client
     if key != nil { client.options.retries.whileUnreachable = .seconds(5) }
-    do {
-      return try await client.submit(task)
-    } catch let error as MartletClientError {
-      guard case .problem(let problem) = error else { throw error }
-      throw MartletClientError.problem(OptionNames.told(problem))
-    }
+    return try await OptionNames.telling(of: .task) { try await client.submit(task) }
   }
 
   func task() throws -> NewTask {
@@ -143,7 +138,7 @@ struct SubmitCommand: AsyncParsableCommand {
     do throws(ValidationFailure) {
       _ = try task.accepted(id: TaskID(high: 0, low: 0), defaults: defaults, now: .earliest)
     } catch {
-      throw CommandFailure(.usage, error.problems.map(OptionNames.told).joined(separator: "; "))
+      throw CommandFailure(.usage, error.problems.map { OptionNames.told($0) }.joined(separator: "; "))
     }
   }
 

@@ -77,7 +77,7 @@ extension TasksCommand {
       }
       let patch = TaskPatch(priority: priority, tags: changes.tags, metadata: changes.metadata)
       guard patch.problems.isEmpty else {
-        throw CommandFailure(.usage, patch.problems.map(OptionNames.told).joined(separator: "; "))
+        throw CommandFailure(.usage, patch.problems.map { OptionNames.told($0) }.joined(separator: "; "))
       }
       return changes
     }

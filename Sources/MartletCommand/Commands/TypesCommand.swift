@@ -16,7 +16,7 @@ struct TypesCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await server.withClient { client in
-        guard !output.json else { return Console.json(try await client.answer(to: .types).json) }
+        guard !output.json else { return Console.json(try await client.whole(.types).json) }
         let types = try await client.types()
         Console.out(types.isEmpty ? "no types" : TaskTable.types(types, for: .output))
       }

@@ -11,7 +11,7 @@ struct WorkersCommand: AsyncParsableCommand {
 
   func run() async throws {
     try await server.withClient { client in
-      guard !output.json else { return Console.json(try await client.answer(to: .workers).json) }
+      guard !output.json else { return Console.json(try await client.whole(.workers).json) }
       let workers = try await client.workers()
       Console.out(workers.isEmpty ? "no live workers" : TaskTable.workers(workers, for: .output))
     }

@@ -71,11 +71,13 @@ package struct RegisteredHandler: Sendable {
     do {
       return .success(try JSONDecoder().decode(type, from: Data(bytes)))
     } catch {
-      return .failure(BadPayload(problems: [problem(error)]))
+      return .failure(BadPayload(problems: [problem(error, bytes, as: type)]))
     }
   }
 
-  private static func problem(_ error: any Error) -> ValidationProblem {
+  private static func problem<Payload: Decodable>(
+    _ error: any Error, _ bytes: [UInt8], as type: Payload.Type
+  ) -> ValidationProblem {
     func pointer(_ path: [any CodingKey]) -> String {
       path.map { "/" + JSONPointer.escaped($0.intValue.map(String.init) ?? $0.stringValue) }.joined()
     }
@@ -87,7 +89,16 @@ package struct RegisteredHandler: Sendable {
     case .valueNotFound(let type, let context):
       return ValidationProblem(pointer: pointer(context.codingPath), detail: "must be \(jsonName(of: type)), not null")
     case .dataCorrupted(let context):
-      return ValidationProblem(pointer: pointer(context.codingPath), detail: context.debugDescription)
+      return UndecodablePayload.problem(context, pointer(context.codingPath), in: bytes) { other in
+        do {
+          _ = try JSONDecoder().decode(type, from: Data(other))
+          return true
+        } catch DecodingError.dataCorrupted(let second) {
+          return second.debugDescription != context.debugDescription
+        } catch {
+          return true
+        }
+      }
     default:
       return ValidationProblem(pointer: "", detail: String(describing: error))
     }

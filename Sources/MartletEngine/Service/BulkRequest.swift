@@ -35,14 +35,18 @@ package struct BulkRequest: Sendable, Hashable {
 }
 
 package struct BulkAnswer: Sendable, Hashable {
+  /// Where it only counts or goes on in the background, those that match now.
   package var matched: Int
   package var changed: Int
-  /// Of a job that goes on; the counts are those so far.
+  /// Those that it could not change: to be purged, but kept for their idempotency keys.
+  package var failed: Int
+  /// Of a job that goes on.
   package var id: TaskID?
 
-  package init(matched: Int, changed: Int, id: TaskID? = nil) {
+  package init(matched: Int, changed: Int = 0, failed: Int = 0, id: TaskID? = nil) {
     self.matched = matched
     self.changed = changed
+    self.failed = failed
     self.id = id
   }
 }

@@ -69,8 +69,10 @@ package struct LeaseGrant: Sendable {
   package var tasks: [ClaimedTask]
   /// How long the request was held before these were claimed: leases begin no earlier than that after it was sent.
   package var held: Duration
+  package var claimedAt: MonotonicTime
+  package var clock: any EngineClock
   /// How much of the leases is over already.
-  package var age: Duration
+  package var age: Duration { max(.zero, clock.now - claimedAt) }
 }
 
 /// One entry of `POST /leases/renew`.

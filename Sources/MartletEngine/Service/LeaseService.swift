@@ -29,7 +29,7 @@ package final class LeaseService: Sendable {
     guard problems.isEmpty else { throw .invalid(ValidationFailure(problems)) }
     let arrivedAt = parts.clock.now
     workers.asks(request, at: arrivedAt)
-    defer { workers.asked(request.worker, at: parts.clock.now) }
+    defer { workers.asked(request, at: parts.clock.now) }
     let claim = ClaimRequest(
       worker: request.worker, queues: request.queues ?? [ClaimRequest.allQueues], types: request.types,
       limit: request.limit, ahead: request.ahead, token: 0, isLocal: false)
@@ -43,7 +43,7 @@ package final class LeaseService: Sendable {
         Lane(queue: task.queue, type: task.type), waited: max(.zero, task.startedAt - task.readyAt))
     }
     return LeaseGrant(
-      tasks: tasks, held: max(.zero, claimed.sentAt - arrivedAt), age: max(.zero, parts.clock.now - claimed.sentAt))
+      tasks: tasks, held: max(.zero, claimed.sentAt - arrivedAt), claimedAt: claimed.sentAt, clock: parts.clock)
   }
 
   /// Releases tasks that never reached their worker. What cannot be given back ends with its lease.

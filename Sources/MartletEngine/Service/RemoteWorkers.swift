@@ -9,12 +9,40 @@ final class RemoteWorkers: Sendable {
   let alarm = Alarm()
   private let state = Mutex<[String: Known]>([:])
 
-  private struct Known {
-    var record: WorkerRecord
+  fileprivate struct Known {
+    var host: String
+    /// What it asks for, in one call or in turns.
+    var types = Names()
+    var queues = Names()
     /// Calls for work under way.
     var asking = 0
     var seenAt: MonotonicTime
     var registeredAt: MonotonicTime?
+    /// What is registered, or about to be.
+    var told: WorkerRecord?
+
+    /// What it asks for is registered.
+    var isTold: Bool {
+      told.map { types.all.isSubset(of: $0.types) && queues.all.isSubset(of: $0.queues) } ?? false
+    }
+  }
+
+  /// Names by when a call with them began or ended last.
+  fileprivate struct Names {
+    private var seen: [String: MonotonicTime] = [:]
+    /// Several calls', each of which has at most a hundred.
+    private static let most = 1000
+
+    var all: Set<String> { Set(seen.keys) }
+
+    mutating func see(_ names: [String], at now: MonotonicTime) {
+      if seen.count > Self.most { seen = [:] }
+      for name in names { seen[name] = now }
+    }
+
+    mutating func forget(before time: MonotonicTime) {
+      seen = seen.filter { $0.value >= time }
+    }
   }
 
   static let beat = Duration.seconds(10)
@@ -23,29 +51,25 @@ final class RemoteWorkers: Sendable {
 
   /// A call for work begins.
   func asks(_ request: LeaseRequest, at now: MonotonicTime) {
-    let record = WorkerRecord(
-      id: request.worker, host: request.host, kind: .remote, types: Array(Set(request.types)).sorted(),
-      queues: Array(Set(request.queues ?? [ClaimRequest.allQueues])).sorted(), running: 0,
-      lastSeenAt: Timestamp(milliseconds: 0))
-    let isNew = state.withLock { known in
+    let hasNews = state.withLock { known in
       guard known.count < Self.most || known[request.worker] != nil else { return false }
-      var worker = known[request.worker] ?? Known(record: record, seenAt: now)
-      worker.record = record
+      var worker = known[request.worker] ?? Known(host: request.host, seenAt: now)
+      worker.host = request.host
+      worker.see(request, at: now)
       worker.asking += 1
-      worker.seenAt = now
       known[request.worker] = worker
-      return worker.registeredAt == nil
+      return !worker.isTold
     }
-    if isNew { alarm.ring() }
+    if hasNews { alarm.ring() }
   }
 
   /// It ends.
-  func asked(_ worker: String, at now: MonotonicTime) {
+  func asked(_ request: LeaseRequest, at now: MonotonicTime) {
     state.withLock { known in
-      guard var entry = known[worker] else { return }
-      entry.asking = max(0, entry.asking - 1)
-      entry.seenAt = now
-      known[worker] = entry
+      guard var worker = known[request.worker] else { return }
+      worker.asking = max(0, worker.asking - 1)
+      worker.see(request, at: now)
+      known[request.worker] = worker
     }
   }
 
@@ -56,22 +80,44 @@ final class RemoteWorkers: Sendable {
     }
   }
 
-  /// Those to be registered now: new ones, and at each beat those that gave a sign of life since the last.
+  /// Those to be registered now: new ones, those that ask for more than they did, and at each beat those that gave a sign of life
+  /// since the last.
   func due(at now: MonotonicTime, running: [String: Int]) -> [WorkerRecord] {
     state.withLock { known in
       known = known.filter { $0.value.asking > 0 || now - $0.value.seenAt < WorkerRecord.lifetime }
-      return known.values.compactMap { worker in
-        if let last = worker.registeredAt {
-          guard now - last >= Self.beat, worker.asking > 0 || worker.seenAt > last else { return nil }
+      var due: [WorkerRecord] = []
+      for (id, worker) in known {
+        if let last = worker.registeredAt, worker.isTold {
+          guard now - last >= Self.beat, worker.asking > 0 || worker.seenAt > last else { continue }
         }
-        var record = worker.record
-        record.running = running[record.id] ?? 0
-        return record
-      }.sorted { $0.id < $1.id }
+        let record = worker.record(id, running: running[id] ?? 0)
+        known[id]?.told = record
+        due.append(record)
+      }
+      return due.sorted { $0.id < $1.id }
     }
   }
 
   func registered(_ worker: String, at now: MonotonicTime) {
     state.withLock { $0[worker]?.registeredAt = now }
+  }
+}
+
+extension RemoteWorkers.Known {
+  /// What it has not asked for as long as a silent worker is listed is not its own any more.
+  mutating func see(_ request: LeaseRequest, at now: MonotonicTime) {
+    types.see(request.types, at: now)
+    queues.see(request.queues ?? [ClaimRequest.allQueues], at: now)
+    if asking == 0 {
+      types.forget(before: now + (.zero - WorkerRecord.lifetime))
+      queues.forget(before: now + (.zero - WorkerRecord.lifetime))
+    }
+    seenAt = now
+  }
+
+  func record(_ id: String, running: Int) -> WorkerRecord {
+    WorkerRecord(
+      id: id, host: host, kind: .remote, types: types.all.sorted(), queues: queues.all.sorted(), running: running,
+      lastSeenAt: Timestamp(milliseconds: 0))
   }
 }

@@ -24,8 +24,21 @@ final class Submitter: Sendable {
 
   func submit(_ request: SubmitRequest, as caller: Credential) async throws(ServiceError) -> [SubmittedTask] {
     let request = try await filled(request)
-    let submission = try accept(request, by: caller.actor, now: try await storeNow())
+    let now = try await storeNow()
+    let submission: Submission
+    do throws(ServiceError) {
+      submission = try accept(request, by: caller.actor, now: now)
+    } catch {
+      guard case .invalid = error, let told = try await earlier(request, for: caller, now: now) else { throw error }
+      return told
+    }
     try await check(submission, of: request, for: caller)
+    return try await carryOut(submission, of: request, for: caller)
+  }
+
+  private func carryOut(
+    _ submission: Submission, of request: SubmitRequest, for caller: Credential
+  ) async throws(ServiceError) -> [SubmittedTask] {
     switch try await write(submission) {
     case .accepted(let at):
       return try await tell(of: submission, at: at, earlier: [:])
@@ -160,20 +173,23 @@ final class Submitter: Sendable {
   ) throws(ServiceError) -> Submission {
     var problems = Problems()
     var isTooLarge = false
+    var hasOthers = false
     var accepted: [AcceptedTask] = []
     for (index, item) in request.items.enumerated() {
       do throws(ValidationFailure) {
         accepted.append(try accept(item.task, by: actor, now: now))
       } catch {
         for problem in error.problems { problems.add(request.place(index) + problem.pointer, problem.detail) }
-        isTooLarge = isTooLarge || error.payloadTooLarge
+        if error.payloadTooLarge { isTooLarge = true } else { hasOthers = true }
       }
     }
+    let count = problems.all.count
     let nodes = request.items.map { BatchGraph.Node(ref: $0.task.ref, dependencies: $0.task.dependencies) }
     let graph = BatchGraph(nodes, at: request.place, problems: &problems)
     checkKeys(of: request, problems: &problems)
     guard let graph, problems.all.isEmpty else {
-      throw .invalid(ValidationFailure(problems.all, payloadTooLarge: isTooLarge && problems.all.count == 1))
+      hasOthers = hasOthers || problems.all.count > count
+      throw .invalid(ValidationFailure(problems.all, payloadTooLarge: isTooLarge && !hasOthers))
     }
     if let cycle = graph.cycle {
       throw .dependencyCycle(cycle.map { request.items[$0].task.ref ?? request.place($0) })
@@ -233,6 +249,46 @@ final class Submitter: Sendable {
   }
 
   // MARK: Keys
+
+  /// What a request has made already that would be refused now: its `expiresAt` has passed, or a limit was lowered since. Nil where
+  /// any part of it is not known by its key.
+  ///
+  /// The store is handed tasks that can never be written, as each waits for one that is nowhere: all that it can answer is what it
+  /// knows of the keys.
+  private func earlier(
+    _ request: SubmitRequest, for caller: Credential, now: Timestamp
+  ) async throws(ServiceError) -> [SubmittedTask]? {
+    let keys = keys(of: request)
+    var problems = Problems()
+    checkKeys(of: request, problems: &problems)
+    for key in keys { problems.checkKey(key.text, at: "") }
+    for item in request.items {
+      problems.checkName(item.task.type, at: "")
+      problems.checkName(item.task.queue ?? defaultQueue, at: "")
+    }
+    guard problems.all.isEmpty, Set(keys.flatMap(\.tasks)).count == request.items.count else { return nil }
+    let nowhere = ids.next(at: now)
+    let tasks = request.items.map { item in
+      var task = AcceptedTask(
+        id: ids.next(at: now), type: item.task.type, queue: item.task.queue ?? defaultQueue,
+        payload: Array("null".utf8),
+        priority: 5, eligible: .now, runAt: nil, retries: 0, backoff: defaults.backoff, timeout: defaults.timeout,
+        lease: defaults.lease, expiresAt: nil, tags: [], metadata: [:], traceparent: nil, replayOf: nil)
+      task.dependencies = [nowhere]
+      return task
+    }
+    let probe = Submission(tasks, keys: keys)
+    do throws(ServiceError) {
+      let told = try await carryOut(probe, of: request, for: caller)
+      let isGone = zip(told, tasks).contains { $0.record.id == $1.id }
+      return isGone ? nil : told
+    } catch {
+      if case .invalid = error { return nil }
+      throw error
+    }
+  }
+
+  private var defaultQueue: String { "default" }
 
   private func checkKeys(of request: SubmitRequest, problems: inout Problems) {
     if let key = request.key { problems.checkKey(key.text, at: "/header/Idempotency-Key") }
@@ -299,6 +355,7 @@ final class Submitter: Sendable {
       } else {
         earliest = min(earliest ?? .seconds(3600), record.availableAt - record.createdAt)
       }
+      if let end = record.expiresAt { earliest = min(earliest ?? .seconds(3600), end - record.createdAt) }
     }
     parts.wakeUp.work(in: ready)
     if let earliest, earliest < .seconds(5) { parts.wakeUp.due(in: earliest) }

@@ -10,13 +10,13 @@ extension TaskService {
     let order = BulkOrder(
       id: bulkIDs.next(at: try await storeNow()), request.action, request.selection, limit: request.limit,
       ratePerSecond: request.ratePerSecond, actor: actor)
-    if request.isDryRun {
-      return BulkAnswer(matched: try await count(order, upTo: request.limit ?? .max), changed: 0)
-    }
+    if request.isDryRun { return BulkAnswer(matched: try await count(order, upTo: request.limit ?? .max)) }
     guard request.ratePerSecond == nil else {
+      // Before it begins: later it would count what is left.
+      let matched = try await count(order, upTo: request.limit ?? .max)
       let job = try await store("bulk") { (store) throws(StoreError) in try await store.begin(order, hold: .zero) }
       parts.bulk.ring()
-      return BulkAnswer(matched: job.matched, changed: job.changed, id: job.id)
+      return BulkAnswer(matched: matched, id: job.id)
     }
     if request.limit == nil { try await checkNumber(of: order) }
     return try await carryOut(order)
@@ -80,7 +80,7 @@ extension TaskService {
           throw .unavailable("the request was given up; the job goes on in the background")
         }
       }
-      return BulkAnswer(matched: job.matched, changed: job.changed)
+      return BulkAnswer(matched: job.matched, changed: job.changed, failed: job.failed)
     } catch {
       // It was begun, perhaps, and goes on without us.
       throw .store(.unknownOutcome(error.message), tasks: [])

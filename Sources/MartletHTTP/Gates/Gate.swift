@@ -82,6 +82,21 @@ final class Gate: Sendable {
     return admission
   }
 
+  /// Asks once more about a request that was held: what it waited for is not for a credential that was revoked or has come to its
+  /// end meanwhile. Costs no request, and the address nothing.
+  func confirm(_ right: Right, _ fields: HeaderFields) async throws(Problem) {
+    guard let presented = try Presented.read(fields) else { return }  // open: nobody was asked for one
+    let digest = presented.digest
+    if let bootstrap, bootstrap.isSame(as: digest) { return }
+    let credential: Credential
+    if case .fresh(let known) = recall(presented.kind, digest) {
+      credential = known
+    } else {
+      credential = try await lookUp(presented, digest)
+    }
+    guard credential.has(right) else { throw .forbidden("the credential's roles do not allow this") }
+  }
+
   private func identify(
     _ presented: Presented, _ address: () -> ClientAddress?
   ) async throws(Problem) -> Credential {

@@ -17,9 +17,7 @@ extension BulkRequest {
     let fields = JSONFields(root, at: "", known: names, problems: &problems)
     var filter = TaskQuery()
     if fields.has("filter"), let slice = fields.raw("filter") {
-      // What is DEAD by the path has no status to choose.
-      let statuses = action == .cancel ? action.statuses : []
-      filter = TaskQuery(filter: slice, at: "/filter", statuses: statuses, problems: &problems)
+      filter = TaskQuery(filter: slice, at: "/filter", statuses: action.statuses, problems: &problems)
     }
     self.init(action, BulkSelection(filter, queues: queues))
     limit = fields.int("limit", &problems)
@@ -38,6 +36,7 @@ extension BulkAnswer {
   func writeFields(to json: inout JSONWriter) {
     json.field("matched", matched)
     json.field("changed", changed)
+    json.field("failed", failed)
     if let id { json.field("bulkId", id) }
   }
 }

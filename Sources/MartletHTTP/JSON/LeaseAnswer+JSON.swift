@@ -75,7 +75,10 @@ extension LeaseEntry<LeaseRenewal> {
 
 extension LeaseEntry<LeaseReport> {
   /// True where nothing of it may be applied. What names no lease that ever was is no mistake: it is lost.
-  var isInvalid: Bool { detail != nil }
+  var isInvalid: Bool {
+    if case .success? = value?.outcome { return false }
+    return hasMistake
+  }
 
   /// - Parameter verdict: nil where it is not valid.
   func write(_ verdict: FinishVerdict?, to json: inout JSONWriter) {

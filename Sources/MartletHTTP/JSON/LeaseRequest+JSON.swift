@@ -34,18 +34,20 @@ struct LeaseEntry<Value: Sendable>: Sendable {
   let leaseID: String?
   /// What there is to do; nil where there is nothing.
   var value: Value?
-  /// What is wrong with it.
+  /// What is wrong with it, and what of it was not taken.
   var detail: String?
+  /// There is something wrong with it.
+  let hasMistake: Bool
 
   /// The entries of an envelope such as `{"leases": […]}`.
   /// - Throws: the text is no JSON (400), or the envelope is not as it should be (422).
   static func all(
     _ name: String, of bytes: [UInt8], fields names: [String],
-    _ read: (LeaseID, JSONFields, inout Problems) -> Value
+    _ read: (LeaseID, JSONFields, _ problems: inout Problems, _ remarks: inout Problems) -> Value
   ) throws(Problem) -> [LeaseEntry] {
     let root: JSONSlice
     // An entry's own depth is judged with the entry.
-    do throws(JSONError) { root = try JSONScanner.scan(bytes, maxDepth: 2 * Limits.jsonDepth) } catch {
+    do throws(JSONError) { root = try JSONScanner.scan(bytes, maxDepth: .max) } catch {
       throw Problem(error)
     }
     var problems = Problems()
@@ -65,17 +67,22 @@ struct LeaseEntry<Value: Sendable>: Sendable {
     return (entries ?? []).map { LeaseEntry($0, fields: names, read) }
   }
 
-  private init(_ slice: JSONSlice, fields names: [String], _ read: (LeaseID, JSONFields, inout Problems) -> Value) {
+  private init(
+    _ slice: JSONSlice, fields names: [String],
+    _ read: (LeaseID, JSONFields, _ problems: inout Problems, _ remarks: inout Problems) -> Value
+  ) {
     var problems = Problems()
+    var remarks = Problems()
     // What a worker tells of its work must not be lost for a torn character in it.
     let fields = JSONFields(
       slice, at: "", known: ["leaseId"] + names, mendsTexts: true, problems: &problems)
     leaseID = fields.string("leaseId", &problems)
     if slice.kind == .object, !fields.has("leaseId") { problems.add("/leaseId", "is required") }
-    if let lease = leaseID.flatMap(LeaseID.init) { value = read(lease, fields, &problems) }
-    if !problems.all.isEmpty {
-      detail = problems.all.map { $0.pointer.isEmpty ? $0.detail : "\($0.pointer) \($0.detail)" }
-        .joined(separator: "; ")
+    if let lease = leaseID.flatMap(LeaseID.init) { value = read(lease, fields, &problems, &remarks) }
+    hasMistake = !problems.all.isEmpty
+    let told = problems.all + remarks.all
+    if !told.isEmpty {
+      detail = told.map { $0.pointer.isEmpty ? $0.detail : "\($0.pointer) \($0.detail)" }.joined(separator: "; ")
     }
   }
 }
@@ -83,7 +90,7 @@ struct LeaseEntry<Value: Sendable>: Sendable {
 extension LeaseEntry<LeaseRenewal> {
   /// A renewal with a mistake in it still renews: the mistake is told, the lease is not lost for it.
   static func renewals(_ bytes: [UInt8]) throws(Problem) -> [LeaseEntry] {
-    try all("leases", of: bytes, fields: ["progress", "logs"]) { lease, fields, problems in
+    try all("leases", of: bytes, fields: ["progress", "logs"]) { lease, fields, problems, _ in
       LeaseRenewal(
         lease: lease, progress: Progress(fields, &problems),
         logs: fields.strings("logs", last: Limits.logLines, &problems) ?? [])
@@ -92,12 +99,12 @@ extension LeaseEntry<LeaseRenewal> {
 }
 
 extension LeaseEntry<LeaseReport> {
-  /// A report with a mistake in it is not applied.
+  /// A report with a mistake in it is not applied, unless it says that the work is done: that is what counts, and the mistake is told.
   static func reports(_ bytes: [UInt8]) throws(Problem) -> [LeaseEntry] {
     let names = ["outcome", "result", "error", "retryable", "delaySeconds", "logs"]
-    return try all("results", of: bytes, fields: names) { lease, fields, problems in
+    return try all("results", of: bytes, fields: names) { lease, fields, problems, remarks in
       LeaseReport(
-        lease: lease, outcome: Outcome(fields, &problems),
+        lease: lease, outcome: Outcome(fields, &problems, &remarks),
         logs: fields.strings("logs", last: Limits.logLines, &problems) ?? [])
     }
   }
@@ -154,16 +161,18 @@ extension Outcome {
     case released = "RELEASED"
   }
 
-  /// Any outcome where there is a problem. What has no meaning with the outcome is not looked at, but for a result, which would be
-  /// lost: the work behind a report must not be done again for a field too many.
-  fileprivate init(_ fields: JSONFields, _ problems: inout Problems) {
+  /// Any outcome where there is a problem. What has no meaning with the outcome is not looked at; that a result is lost is told. The
+  /// work behind a report must not be done again for a field too many.
+  fileprivate init(_ fields: JSONFields, _ problems: inout Problems, _ remarks: inout Problems) {
     let name: Name? = fields.choice("outcome", &problems)
     if name == nil, !fields.has("outcome") { problems.add(fields.place("outcome"), "is required") }
     if let name, name != .success, fields.has("result") {
-      problems.add(fields.place("result"), "belongs to SUCCESS, not to \(name.rawValue)")
+      remarks.add(fields.place("result"), "belongs to SUCCESS, not to \(name.rawValue): it was not kept")
     }
     switch name {
-    case .success: self = .success(result: fields.has("result") ? fields.raw("result").map(Self.kept) : nil)
+    case .success:
+      let result = fields.has("result") ? fields.raw("result") : nil
+      self = .success(result: result.map { Self.kept($0, at: fields.place("result"), &remarks) })
     case .failed:
       let error = TaskError(fields, &problems)
       if fields.bool("retryable", &problems) == false {
@@ -187,12 +196,13 @@ extension Outcome {
   }
 
   /// A result as it is, but one that is nested too deep for those who read it as text.
-  private static func kept(_ result: JSONSlice) -> [UInt8] {
+  private static func kept(_ result: JSONSlice, at place: String, _ remarks: inout Problems) -> [UInt8] {
     let bytes = result.bytes
     do {
       _ = try JSONScanner.scan(bytes)
       return bytes
     } catch {
+      remarks.add(place, "is nested more than \(Limits.jsonDepth) levels deep: it is kept as a text")
       var writer = JSONWriter(capacity: bytes.count + 64)
       writer.string(String(decoding: bytes, as: UTF8.self))
       return writer.bytes

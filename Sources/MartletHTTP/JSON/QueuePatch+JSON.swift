@@ -5,7 +5,7 @@ internal import MartletCore
 extension QueuePatch {
   private static let names = ["paused", "concurrency", "concurrencyPerKey", "ratePerSecond", "burst", "maxDepth"]
 
-  /// `null` takes a limit away; what is not named stays.
+  /// `null` takes a limit away; what is not named stays, and so does `paused` with `null`.
   /// - Throws: the text is no JSON (400), or fields are unknown, of the wrong kind or none at all (422).
   init(json bytes: [UInt8]) throws(Problem) {
     let root = try JSONSlice(scanning: bytes)
@@ -13,7 +13,6 @@ extension QueuePatch {
     let fields = JSONFields(root, at: "", known: Self.names, problems: &problems)
     self.init()
     isPaused = fields.bool("paused", &problems)
-    if fields.raw("paused")?.isNull == true { problems.add("/paused", "must be true or false") }
     concurrency = Limit("concurrency", fields, fields.int("concurrency", &problems))
     concurrencyPerKey = Limit("concurrencyPerKey", fields, fields.int("concurrencyPerKey", &problems))
     ratePerSecond = Limit("ratePerSecond", fields, fields.double("ratePerSecond", &problems))

@@ -20,6 +20,12 @@ extension API {
       }
     }
     let grant = try await serve { () async throws(ServiceError) in try result.get() }
+    do throws(Problem) {
+      try await call.confirm()
+    } catch {
+      await leases.giveBack(grant.tasks)
+      throw error
+    }
     var answer = grant.answer
     if !grant.tasks.isEmpty { answer.ifUnsent = { [leases] in await leases.giveBack(grant.tasks) } }
     return answer

@@ -65,6 +65,7 @@ extension API {
         }
       }
     }
+    try await call.confirm()
     return one(try await serve(task: id) { () async throws(ServiceError) in try waited.get() })
   }
 

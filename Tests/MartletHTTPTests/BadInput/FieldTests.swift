@@ -111,6 +111,7 @@ internal import Testing
     }
     + at("onDependencyFailure", hostile + [#""hold""#, #""WAIT""#, #""""#])
     + at("idempotencyKey", hostile + [#""""#, #""a b""#, #""schlüssel""#, long(256), long(1_000_000)])
+    + at("concurrencyKey", hostile + [#""""#, long(256), long(1_000_000), accents, "1", "{}"])
     + tags + metadata + foreign.map { Mistake(member: #""\#($0)":1"#, pointer: "/\($0)") }
 
   // MARK: The tests
