@@ -31,6 +31,30 @@ extension EndToEnd {
       }
     }
 
+    @Test func `a page of elsewhere reaches no server without auth by a name of its own`() async throws {
+      try await Scene.play { scene in
+        for (environment, isServed) in [([:], false), (Self.auth, true)] {
+          let server = try await scene.serve(["--database", "sqlite::memory:"], environment: environment)
+          func status(_ host: String, _ target: String) async throws -> String {
+            let (ending, program) = try await scene.run(
+              Tool.installed("curl"),
+              [
+                "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: \(host)", "-H",
+                "X-API-Key: \(Self.bootstrap)",
+                server.api.address + target,
+              ])
+            #expect(ending == .exited(0), "\(program.errors)")
+            return program.output
+          }
+          for target in ["/tasks", "/version"] {
+            #expect(try await status("rebound.example:8080", target) == (isServed ? "200" : "403"))
+            #expect(try await status("localhost:1", target) == "200")
+          }
+          #expect(try await server.stop() == .exited(0))
+        }
+      }
+    }
+
     @Test func `secrets are in nothing that a server says`() async throws {
       try await Scene.play { scene in
         let secret = "a-secret-of-thirty-two-bytes-or-more"

@@ -143,6 +143,22 @@ extension EndToEnd {
       }
     }
 
+    @Test func `a timeout that is short beside the lease is all the command's`() async throws {
+      try await Scene.play { scene in
+        let server = try await scene.serve()
+        let worker = try Self.work(scene, server, ["sh", "-c", "sleep 1; echo done"])
+        let id = try await server.api.submit(#"{"type": "job", "timeoutSeconds": 2, "retries": 0}"#)
+        let task = try await server.api.task(id, becomes: "SUCCESS")
+        #expect(task["result"]?.string == "done")
+        #expect(task["attempt"]?.int == 1)
+        let late = try await server.api.submit(#"{"type": "job", "timeoutSeconds": 0.5, "retries": 0}"#)
+        try await server.api.task(late, becomes: "DEAD")
+        #expect(try await server.api.attempts(of: late).map { $0["outcome"]?.string } == ["TIMED_OUT"])
+        worker.signal(SIGTERM)
+        #expect(try await worker.ended() == .exited(0))
+      }
+    }
+
     @Test func `a cancel reaches the command as SIGTERM`() async throws {
       try await Scene.play { scene in
         let server = try await scene.serve()
