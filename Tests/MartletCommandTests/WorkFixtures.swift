@@ -11,10 +11,11 @@ enum Leases {
   }
 
   static func lease(
-    _ number: Int, payload: String = "{}", seconds: Double = 30, timeout: Double = 300, trace: String = "null"
+    _ number: Int, payload: String = "{}", seconds: Double = 30, expiresIn: Double? = nil, timeout: Double = 300,
+    trace: String = "null"
   ) -> String {
     """
-    {"leaseId":"\(id(number))","attempt":1,"expiresAt":"2026-02-01T10:00:30.000Z","expiresInSeconds":\(seconds),\
+    {"leaseId":"\(id(number))","attempt":1,"expiresAt":"2026-02-01T10:00:30.000Z","expiresInSeconds":\(expiresIn ?? seconds),\
     "task":{"id":"\(id(number).task)","type":"resize","queue":"images","status":"RUNNING","priority":5,\
     "payload":\(payload),"attempt":1,"maxAttempts":4,"timeoutSeconds":\(timeout),"leaseSeconds":\(seconds),\
     "createdAt":"2026-02-01T09:00:00.000Z","availableAt":"2026-02-01T09:30:00.000Z",\
@@ -85,8 +86,8 @@ final class Office: Sendable {
         return .json(200, #"{"heldSeconds":0,"leases":[\#(given)]}"#)
       case "/leases/renew":
         let entries = root?["leases"]?.elements ?? []
-        if renewal == "LOST" { state.ended += entries.count }
         let renewal = renewal()
+        if renewal == "LOST" { state.ended += entries.count }
         let data = entries.map { entry in
           #"{"leaseId":"\#(entry["leaseId"]?.string ?? "")","state":"\#(renewal)","expiresAt":"2026-02-01T10:01:00Z","expiresInSeconds":30}"#
         }

@@ -23,6 +23,12 @@ struct WorkTests {
     #expect(run.status == 5, "the scripted server ends it by a refusal")
   }
 
+  @Test func `a lease that is short for the task's timeout is used up to that`() async throws {
+    let office = Office([Leases.lease(1, expiresIn: 1.996, timeout: 2)])
+    _ = try await office.work(["sh", "-c", "sleep 1; echo done"])
+    #expect(office.report(1)?.contains(#""outcome":"SUCCESS""#) == true, "\(office.report(1) ?? "no report")")
+  }
+
   @Test func `the worker signs in, and its programs do not know how`() async throws {
     let office = Office([Leases.lease(1)])
     _ = try await office.work(
@@ -105,14 +111,14 @@ struct WorkTests {
   @Test func `cancelling sends SIGTERM to the whole group, and SIGKILL to who does not listen`() async throws {
     let folder = try Folder()
     defer { folder.remove() }
+    // Not before all of it runs.
+    @Sendable func begun() -> Bool { ["deaf", "plain"].allSatisfy { Int(folder.text($0)) != nil } }
+    let office = Office([Leases.lease(1, seconds: 3)], renewal: begun() ? "CANCEL_REQUESTED" : "RENEWED")
     let script = """
       sh -c 'trap "" TERM; sleep 600 & echo $! >\(folder.file("deaf")); wait; wait' &
       trap 'echo stopping >&2' TERM
       sleep 600 & echo $! >\(folder.file("plain")); wait; wait
       """
-    // Not before all of it runs.
-    @Sendable func begun() -> Bool { ["deaf", "plain"].allSatisfy { Int(folder.text($0)) != nil } }
-    let office = Office([Leases.lease(1, seconds: 3)], renewal: begun() ? "CANCEL_REQUESTED" : "RENEWED")
     _ = try await office.work(["sh", "-c", script], options: ["--kill-after", "5s"])
     #expect(office.slice(1)?["outcome"]?.string == "CANCELLED")
     // With the report, or with a renewal while the deaf one is waited for.
