@@ -94,7 +94,10 @@ import Testing
         let tables = try String.fetchAll(database, sql: "SELECT name FROM sqlite_schema WHERE type = 'table'")
         return try tables.filter { try Row.fetchOne(database, sql: "SELECT 1 FROM \($0)") != nil }
       }
-      #expect(Set(left) == ["grdb_migrations", "checks", "claims", "settings_version", "audit", "sqlite_sequence"])
+      #expect(
+        Set(left) == [
+          "grdb_migrations", "checks", "claims", "settings_version", "audit", "secrets", "sqlite_sequence",
+        ])
       try queue.close()
     }
   }

@@ -482,6 +482,11 @@ import Testing
         ("count", { _ = try await store.count(.stub(), after: nil, limit: 1) }),
         ("pruneBulk", { _ = try await store.pruneBulk(olderThan: .zero, limit: 1) }),
         ("facts", { _ = try await store.facts(of: .stub(1)) }),
+        ("attend", { _ = try await store.attend(to: ["kafka"]) }),
+        ("takeEntries", { _ = try await store.takeEntries(for: "kafka", relay: "a", limit: 1, hold: .zero) }),
+        ("settleEntries", { try await store.settleEntries(delivered: [1], putOff: [:], for: "kafka") }),
+        ("release", { try await store.release(sink: "kafka", relay: "a") }),
+        ("sinks", { _ = try await store.sinks() }),
       ]
       let calls = own + ScheduleTests.calls(of: store)
       #expect(calls.map(\.0) == StoreOperation.allCases.map(\.rawValue))

@@ -26,6 +26,8 @@ public struct Settings: Sendable, Hashable {
   public var rateLimit: RateLimit
   /// Who is told what happens to tasks.
   public var events: Events
+  /// How people are told.
+  public var notifications: Notifications
   /// What is told of the server's work.
   public var telemetry: Telemetry
   /// The server's own log.
@@ -36,7 +38,7 @@ public struct Settings: Sendable, Hashable {
     server: Server = Server(), database: Database = Database(), workers: Workers = Workers(), tasks: Tasks = Tasks(),
     retention: Retention = Retention(), idempotency: Idempotency = Idempotency(), network: Network = Network(),
     auth: Auth = Auth(), rateLimit: RateLimit = RateLimit(), events: Events = Events(),
-    telemetry: Telemetry = Telemetry(), log: Log = Log()
+    notifications: Notifications = Notifications(), telemetry: Telemetry = Telemetry(), log: Log = Log()
   ) {
     self.server = server
     self.database = database
@@ -48,6 +50,7 @@ public struct Settings: Sendable, Hashable {
     self.auth = auth
     self.rateLimit = rateLimit
     self.events = events
+    self.notifications = notifications
     self.telemetry = telemetry
     self.log = log
   }

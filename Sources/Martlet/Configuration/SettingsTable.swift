@@ -7,7 +7,7 @@ internal import MartletCore
 extension Setting {
   /// What this version can do, in the order in which it is shown.
   package static let supported = basic.with(tls, after: "server.roles").with(
-    access + events, after: "network.allowPrivateTargets")
+    access + events + mail, after: "network.allowPrivateTargets")
 
   private static let basic: [Setting] = [
     Setting(
@@ -106,9 +106,7 @@ extension Setting {
   /// What later versions will do; naming it is a clear error rather than an unknown key.
   static let planned: [Setting] =
     [
-      "redis.url", "notifications.webhook.url",
-      "notifications.webhook.secret", "notifications.email.to", "notifications.email.from", "notifications.smtp.host",
-      "notifications.smtp.port", "notifications.smtp.user", "notifications.smtp.password", "notifications.smtp.tls",
+      "redis.url", "notifications.webhook.url", "notifications.webhook.secret", "notifications.email.to",
       "events.streamSeconds", "config.ssm.path",
       "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds", "telemetry.otlp.endpoint",
     ].map { Setting($0, .planned, isSecret: true, "") }
@@ -139,6 +137,7 @@ extension Settings {
         ("tasks.maxPayloadBytes", "is more than server.maxBodyBytes (\(settings.server.maxBodyBytes)) lets through"))
     }
     return complaints + accessComplaints(settings) + eventComplaints(settings)
+      + mailComplaints(settings)
   }
 }
 

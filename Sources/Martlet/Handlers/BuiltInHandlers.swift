@@ -2,6 +2,7 @@
 
 package import MartletCore
 package import MartletEngine
+internal import MartletEvents
 
 package struct BuiltInHandlers: Sendable {
   package let all: [any TaskHandler]
@@ -12,8 +13,16 @@ package struct BuiltInHandlers: Sendable {
   ) {
     http = OutgoingHTTP(targets: PrivateTargets(areAllowed: settings.privateTargetsAreAllowed), clock: clock)
     all = [
-      SendEmail(), DelayedMessage(), FailSometimes(random: random), WebhookCall(http: http, clock: clock),
+      SendEmail(mailer: Self.mailer(settings)), DelayedMessage(), FailSometimes(random: random),
+      WebhookCall(http: http, clock: clock),
     ]
+  }
+
+  /// Nil where no mail server is configured. That it can be used was checked with the settings.
+  private static func mailer(_ settings: Settings) -> Mailer? {
+    settings.notifications.mail.flatMap { mail in
+      do throws(MailProblem) { return try Mailer(mail) } catch { return nil }
+    }
   }
 
   /// Once, after the last attempt has ended.

@@ -1,9 +1,9 @@
-// SEND_EMAIL, also called email: an example of a handler with an outside effect. This version has no mail server to talk to, so
-// it logs the mail and says `simulated`.
+// SEND_EMAIL, also called email: sends a mail by the configured mail server. Without one it logs the mail and says `simulated`.
 
 internal import Logging
 internal import MartletCore
 internal import MartletEngine
+internal import MartletEvents
 
 struct SendEmail: TaskHandler {
   struct Payload: Codable, Sendable {
@@ -22,11 +22,16 @@ struct SendEmail: TaskHandler {
   static let type = "SEND_EMAIL"
   static let types = [type, "email"]
 
+  var mailer: Mailer?
+
   func problems(in payload: Payload) -> [ValidationProblem] {
     var problems = Problems()
     for (address, pointer) in [(payload.to, "/to"), (payload.from, "/from")] {
-      if let address, !Self.looksLikeAnAddress(address) {
+      guard let address else { continue }
+      if !Self.looksLikeAnAddress(address) {
         problems.add(pointer, "must be an email address, such as user@example.com")
+      } else if mailer != nil {
+        do throws(MailProblem) { _ = try MailAddress(address) } catch { problems.add(pointer, error.reason) }
       }
     }
     // A line end in here would begin a header of the sender's choice. 998 is what a line may hold (RFC 5322 §2.1.1).
@@ -35,7 +40,27 @@ struct SendEmail: TaskHandler {
   }
 
   func run(_ payload: Payload, context: AttemptContext) async throws -> TaskResult {
-    let sent = Sent(simulated: true, messageId: "<\(context.taskID)@martlet>")
+    let messageID = "<\(context.taskID)@martlet>"
+    guard let mailer else { return try simulate(payload, Sent(simulated: true, messageId: messageID), context) }
+    try await mailer.send(try message(payload, from: mailer.from, messageID, context))
+    context.logger.info("mail to \(payload.to) sent", metadata: ["message_id": "\(messageID)"])
+    return try .success(Sent(simulated: false, messageId: messageID))
+  }
+
+  private func message(
+    _ payload: Payload, from: MailAddress, _ id: String, _ context: AttemptContext
+  ) throws -> MailMessage {
+    do {
+      let content = MailContent(payload.content ?? "")
+      return try MailMessage(
+        from: try payload.from.map { try MailAddress($0) } ?? from, to: [try MailAddress(payload.to)],
+        subject: payload.subject, text: content.text, html: content.html, messageID: id, date: context.startedAt)
+    } catch let problem as MailProblem {
+      throw TaskFailure.permanent(problem.reason, type: "MAIL_REFUSED")
+    }
+  }
+
+  private func simulate(_ payload: Payload, _ sent: Sent, _ context: AttemptContext) throws -> TaskResult {
     context.logger.info(
       "mail to \(payload.to): \(payload.subject)",
       metadata: ["from": "\(payload.from ?? "-")", "message_id": "\(sent.messageId)", "simulated": "true"])

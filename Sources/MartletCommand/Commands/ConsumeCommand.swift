@@ -119,7 +119,8 @@ private struct LetterReader: Sendable {
     // Shielded from cancellation: what was begun is ended, or the letter would come again although it was dealt with.
     let status = try await Task { try await run.run(program, environment: environment, input: letter) }.value
     guard status == .exited(0) else {
-      throw CommandFailure(.failed, "the command ended with \(status) for \(environment["MARTLET_EVENT_ID"] ?? "a letter")")
+      throw CommandFailure(
+        .failed, "the command ended with \(status) for \(environment["MARTLET_EVENT_ID"] ?? "a letter")")
     }
   }
 }

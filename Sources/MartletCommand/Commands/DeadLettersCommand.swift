@@ -5,7 +5,8 @@ internal import MartletClient
 
 struct DeadLettersCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "dead-letters", abstract: "Look at tasks that ended DEAD, retry or delete them; read them from a broker.",
+    commandName: "dead-letters",
+    abstract: "Look at tasks that ended DEAD, retry or delete them; read them from a broker.",
     subcommands: [List.self, Retry.self, Purge.self, ConsumeCommand.self])
 
   struct List: AsyncParsableCommand {
