@@ -119,7 +119,7 @@ package final class Engine: Sendable {
     if settings.isScheduler {
       duties += [
         .promoter(parts), .settler(parts), .admitter(parts), .rescuer(parts),
-        .pruner(parts, policy: settings.retention), .bulkRunner(parts),
+        .pruner(parts, policy: settings.retention), .bulkRunner(parts), .sinkKeeper(parts),
         .scheduleRunner(parts, service.submitter, zones: settings.zones),
       ]
     }

@@ -127,6 +127,18 @@ import Testing
     }
   }
 
+  @Test func `a node that knows no sink looks once a minute for those to be forgotten`() throws {
+    try simulate(seed: 1) { scheduler in
+      let bench = EngineBench(scheduler: scheduler)
+      let store = FaultyStore(bench.store) { _, _ in nil }
+      try await bench.withNode(store: store) { _ in
+        try await bench.clock.sleep(for: .seconds(150))
+        #expect(store.calls(of: .attend) == 3)
+        #expect(store.calls(of: .takeEntries) == 0)
+      }
+    }
+  }
+
   @Test func `a node that drains lets the other have the sink at once`() throws {
     let ledger = SinkLedger()
     try simulate(seed: 1) { scheduler in
