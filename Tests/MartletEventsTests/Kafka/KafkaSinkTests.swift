@@ -70,7 +70,7 @@ import Testing
   @Test func `a dead letter counts as delivered only when both topics have it`() async throws {
     let mock = try MockKafka(topics: ["martlet.events": 1, "martlet.dead-letters": 1])
     mock.setTopic("martlet.dead-letters", to: .topicUnauthorized)
-    let sink = KafkaFixtures.sink(mock, timeout: .seconds(2))
+    let sink = KafkaFixtures.sink(mock, timeout: .seconds(15))
     let verdicts = await sink.deliver([
       KafkaFixtures.event(task: 1), KafkaFixtures.event(task: 2, type: .dead, deadLetter: "{}"),
       KafkaFixtures.event(task: 3),

@@ -36,7 +36,7 @@ import Testing
 
   @Test func `a real broker that is stopped and started again has everything in the end`() async throws {
     let broker = try await SmallKafka.start()
-    let sink = KafkaSink(KafkaFixtures.settings(broker.brokers, timeout: .seconds(2)), logger: KafkaFixtures.quiet)
+    let sink = KafkaSink(KafkaFixtures.settings(broker.brokers, timeout: .seconds(15)), logger: KafkaFixtures.quiet)
     let events = KafkaFixtures.history(tasks: 50, perTask: 4)
     #expect(await sink.deliver(Array(events[..<100])).allSatisfy { $0 == .delivered })
     await broker.stop()
