@@ -124,7 +124,7 @@ internal import Testing
     let server = try await PostgresServer.start(durable: false)
     let lines = Lines()
     var limits = ConnectionSettings.Limits.patient
-    limits.patience = .seconds(10)
+    limits.patience = .seconds(60)
     try await withPool(server.url(), size: 4, limits: limits, report: lines.add) { pool in
       _ = try await openAll(pool, 4, gate: Gate(server.url()))
       try await server.stop(mode)

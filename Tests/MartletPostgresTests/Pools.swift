@@ -66,10 +66,17 @@ final class Gate: Sendable {
   var statement: Query { Query(Statement("gate", "SELECT pg_advisory_xact_lock($1)"), .int8(number)) }
 
   /// Returns when so many statements stand before it.
+  /// - Throws: they do not come, since some of them were given up before.
   func holds(_ count: Int64) async throws {
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = \(number)"
-    while try await pool.int(waiting) != count { await Task.yield() }
+    let deadline = ContinuousClock.now + .seconds(240)
+    while try await pool.int(waiting) != count {
+      guard ContinuousClock.now < deadline, !Task.isCancelled else { throw NobodyCame() }
+      try await Task.sleep(for: .milliseconds(5))
+    }
   }
+
+  struct NobodyCame: Error {}
 
   func open() async throws {
     try await pool.run("SELECT pg_advisory_unlock(\(number))")
