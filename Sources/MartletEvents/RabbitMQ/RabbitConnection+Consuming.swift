@@ -10,6 +10,7 @@ extension RabbitConnection {
       if deliveries.isEmpty { try listen(opened(), until: .now + RabbitLimits.moment) }
     } catch {
       if link != nil { lost(error) }
+      // On this connection's own thread, which has nothing else to do until it may try again.
       Thread.sleep(forTimeInterval: RabbitLimits.moment.secondsAsDouble)
     }
     return deliveries.isEmpty ? nil : deliveries.removeFirst()
