@@ -168,6 +168,8 @@ final class WriteTransaction {
   var told: [StoreHint] = []
   /// Tasks were deleted: there may be lanes in which nothing is left to count.
   var hasDeleted = false
+  /// Of the task that was written last.
+  var lastBackoff: (policy: RetryPolicy, column: String)?
   private var countChanges: [CountKey: Int] = [:]
 
   private struct CountKey: Hashable {

@@ -1,5 +1,5 @@
-// The line for one concurrency key of a queue, as its rows say (`key_line`, kept by triggers): who waits, who holds a slot, and
-// the one way into a slot and out of it again. Used by admission (`SQLiteStore+Admit.swift`, `SQLiteStore+GiveWay.swift`).
+// The line for one concurrency key of a queue, as its rows say (`key_line`, kept by triggers, which the first task with a key
+// makes): who waits, who holds a slot, and the one way into a slot and out of it again. Used by admission (`SQLiteStore+Admit.swift`, `SQLiteStore+GiveWay.swift`).
 
 internal import GRDB
 internal import MartletCore
@@ -35,6 +35,14 @@ struct KeyLine {
 }
 
 extension WriteTransaction {
+  /// To be called before a task with a key is written. Where there never was one, no task pays for the triggers: a table with
+  /// triggers writes each of its rows more slowly, whatever their conditions say.
+  func makeKeyTriggers() throws {
+    guard !memory.hasKeyTriggers else { return }
+    try database.execute(sql: keyTriggers)
+    memory.hasKeyTriggers = true
+  }
+
   /// The first of each type that waits, but for paused types. Costs what there are types, however many wait.
   func heads(of line: KeyLine) throws -> [KeyLine.Place] {
     let paused = try settings().pausedTypes
@@ -100,3 +108,31 @@ extension WriteTransaction {
     try prepared("UPDATE task_runs SET blocked = 1 WHERE id = ?1 AND status = 2").run(place.id)
   }
 }
+
+private let keyTriggers = """
+  CREATE TRIGGER IF NOT EXISTS task_runs_keyed_new AFTER INSERT ON task_runs WHEN NEW.keyed = 1 AND NEW.status = 2
+  BEGIN
+    INSERT INTO key_line (task, queue, key, type, urgency, available_at)
+    SELECT NEW.id, NEW.queue, l.concurrency_key, NEW.type, NEW.urgency, NEW.available_at
+    FROM task_links l WHERE l.id = NEW.id;
+  END;
+
+  -- One trigger for all moves: each costs a task without key a comparison.
+  CREATE TRIGGER IF NOT EXISTS task_runs_keyed_moved AFTER UPDATE OF status, urgency, available_at ON task_runs
+    WHEN NEW.keyed = 1
+  BEGIN
+    DELETE FROM key_line WHERE task = NEW.id AND NEW.status <> OLD.status AND NEW.status <> 3;
+    UPDATE key_line SET running = 1, gives_way_at = NULL WHERE task = NEW.id AND NEW.status = 3;
+    UPDATE key_line SET urgency = NEW.urgency, available_at = NEW.available_at
+    WHERE task = NEW.id AND NEW.status = 2 AND OLD.status = 2;
+    UPDATE task_runs SET blocked = 1 WHERE id = NEW.id AND NEW.status = 2 AND OLD.status <> 2 AND blocked = 0;
+    INSERT INTO key_line (task, queue, key, type, urgency, available_at)
+    SELECT NEW.id, NEW.queue, l.concurrency_key, NEW.type, NEW.urgency, NEW.available_at
+    FROM task_links l WHERE l.id = NEW.id AND NEW.status = 2 AND OLD.status <> 2;
+  END;
+
+  CREATE TRIGGER IF NOT EXISTS task_runs_keyed_gone AFTER DELETE ON task_runs WHEN OLD.keyed = 1
+  BEGIN
+    DELETE FROM key_line WHERE task = OLD.id;
+  END;
+  """

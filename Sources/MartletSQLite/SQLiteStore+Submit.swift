@@ -54,13 +54,15 @@ extension WriteTransaction {
       """
     ).run(
       task.id, now, task.payload, task.retries, task.timeout.wholeMilliseconds, task.lease.wholeMilliseconds,
-      task.backoff.column, task.runAt, JSONColumn.strings(task.tags), JSONColumn.map(task.metadata), task.traceparent,
+      column(of: task.backoff), task.runAt, JSONColumn.strings(task.tags), JSONColumn.map(task.metadata),
+      task.traceparent,
       task.replayOf, task.delayMilliseconds, task.submittedBy == Actor.api ? nil : task.submittedBy)
     guard isNew == 1 else { return false }
     let (initial, availableAt) = task.initial(now: now)
     let status = unmet > 0 ? .pending : initial
     if task.hasLinks { try insertLinks(of: task) }  // the run row's trigger looks for its key there
     let isKeyed = task.concurrencyKey != nil
+    if isKeyed { try makeKeyTriggers() }
     try prepared(
       """
       INSERT INTO task_runs (id, queue, type, status, urgency, available_at, max_attempts, sequence, updated_at, ready_at,
@@ -73,6 +75,14 @@ extension WriteTransaction {
       hasChildren, isKeyed)
     count(Lane(queue: task.queue, type: task.type), from: nil, to: status)
     return true
+  }
+
+  /// Nearly always the same policy: written as text once.
+  private func column(of policy: RetryPolicy) -> String {
+    if let last = lastBackoff, last.policy == policy { return last.column }
+    let column = policy.column
+    lastBackoff = (policy, column)
+    return column
   }
 
   private func insertLinks(of task: AcceptedTask) throws {

@@ -6,6 +6,8 @@ internal import MartletCore
 struct StoreMemory: Sendable {
   /// As they were last read; nil before the first time.
   var settings: KnownSettings?
+  /// The triggers of `makeKeyTriggers` are there.
+  var hasKeyTriggers = false
   /// Where tasks were READY that a queue's concurrency had no room for. Whoever ends an attempt there tells these lanes.
   private var withoutRoom: [String: Set<Lane>] = [:]
   /// When `admit` is to come at the latest to have somebody give way, as far as the duty knows; nil: whenever it likes.

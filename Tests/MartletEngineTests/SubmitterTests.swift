@@ -173,8 +173,32 @@ import Testing
       #expect(areReplays)
       let ids = again.map(\.record.id)
       #expect(ids == first.map(\.record.id))
-      request.items[0].task.idempotencyKey = "own"
+      #expect(again.map(\.record.idempotencyKey) == ["batch", "batch"])
+      request.items[0].task.idempotencyKey = "batch"
       #expect(await Self.problems(node, request).map(\.pointer) == ["/tasks/0/idempotencyKey"])
+    }
+  }
+
+  @Test func `beside a key for the whole batch, tasks may have keys of their own`() throws {
+    try EngineBench.run { _, node in
+      let service = node.engine.service
+      let early = try await service.submit(Self.single(Self.task(key: "own"), Self.two))[0].record.id
+      var request = Self.batch(Self.task("a", key: "own"), Self.task(nil, after: "a"), Self.task("c"))
+      request.key = .init("batch", fingerprint: Self.one)
+      request.items[0].fingerprint = Self.two
+      let first = try await service.submit(request)
+      #expect(first.map(\.isReplay) == [true, false, false])
+      #expect(first[0].record.id == early && first[1].record.dependencies == [early])
+      #expect(first.map(\.record.idempotencyKey) == ["own", "batch", "batch"])
+      let again = try await service.submit(request)
+      #expect(again.map(\.isReplay) == [true, true, true])
+      let ids = again.map(\.record.id)
+      #expect(ids == first.map(\.record.id))
+      request.key = .init("batch", fingerprint: Self.two)
+      #expect(await Self.refusal(node, request) == .idempotencyKeyReused("batch"))
+      request.key = .init("batch", fingerprint: Self.one)
+      request.items[0].fingerprint = Self.one
+      #expect(await Self.refusal(node, request) == .idempotencyKeyReused("own"))
     }
   }
 

@@ -46,6 +46,35 @@ internal import Testing
     }
   }
 
+  @Test func `pauses and limits are told as what holds a task back`() async throws {
+    try await HTTPHarness.run { harness in
+      try await harness.store.register(.stub())
+      let first = try await harness.submitted()
+      let second = try await harness.submitted()
+      #expect(try await harness.patch("/queues/default", #"{"concurrency":1}"#).status == 200)
+      try await harness.attempt(first, nil)
+      #expect(try await kinds(harness, second) == ["concurrency-limit"])
+      let rate = #"{"concurrency":null,"ratePerSecond":0.01,"burst":1}"#
+      #expect(try await harness.patch("/queues/default", rate).status == 200)
+      try await harness.attempt(second, nil)
+      let third = try await harness.submitted()
+      #expect(try await kinds(harness, third) == ["rate-limit"])
+      #expect(try await harness.patch("/queues/default", #"{"ratePerSecond":null,"paused":true}"#).status == 200)
+      #expect(try await kinds(harness, third) == ["queue-paused"])
+      #expect(try await harness.patch("/queues/default", #"{"paused":false}"#).status == 200)
+      #expect(try await harness.put("/types/resize", #"{"paused":true}"#).status == 200)
+      #expect(try await kinds(harness, third) == ["type-paused"])
+      #expect(try await harness.put("/types/resize", #"{"paused":false}"#).status == 200)
+      try await harness.attempt(third, nil)
+      let holder = try await harness.submitted(#"{"type":"resize","concurrencyKey":"customer-7"}"#)
+      let waiting = try await harness.submitted(#"{"type":"resize","concurrencyKey":"customer-7"}"#)
+      _ = try await harness.store.admit(limit: 10)
+      try await harness.attempt(holder, nil)
+      #expect(try await kinds(harness, waiting) == ["concurrency-limit"])
+      #expect(try await harness.get("/tasks/\(waiting)/explain").text.contains("customer-7"))
+    }
+  }
+
   @Test func `a task of a queue that the credential is not bound to cannot be found`() async throws {
     let book = MemoryAPIKeyBook()
     let bound = [("X-API-Key", book.add(["viewer"], queues: ["mail*"]))]

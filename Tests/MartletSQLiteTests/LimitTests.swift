@@ -174,38 +174,28 @@ import Testing
     }
   }
 
-  @Test func `tasks with keys of a file that knew no slots yet get in line`() async throws {
+  @Test func `plain tasks pay nothing for keys: the first task with one brings the triggers, once it is committed`()
+    async throws
+  {
     try await onFile { bench, _ in
-      try await bench.submit((1...5).map { .stub($0, queue: "q\($0 / 5)") })
-      let running = try await bench.claim(queues: ["q0"])
-      await bench.store.close()
-      // As the schema before had it: keys are known, and nothing else of them.
-      let path = bench.directory + "/test.db"
-      let queue = try DatabaseQueue(path: path)
-      try await queue.writeWithoutTransaction { database in
-        try database.execute(
-          sql: """
-            DELETE FROM grdb_migrations WHERE identifier = 'V0003_limits';
-            DROP TRIGGER task_runs_keyed_new; DROP TRIGGER task_runs_keyed_moved; DROP TRIGGER task_runs_keyed_gone;
-            DROP TABLE key_line; DROP TABLE key_touches; DROP TABLE key_walks; DROP TABLE key_turns;
-            DROP TABLE queues; DROP TABLE types; DROP TABLE settings_version;
-            ALTER TABLE task_runs DROP COLUMN keyed;
-            INSERT INTO task_links (id, on_failure, concurrency_key) SELECT id, 1, 'a' FROM task_runs;
-            """)
+      let queue = try DatabaseQueue(path: bench.directory + "/test.db")
+      func triggers() async throws -> Int? {
+        try await queue.read {
+          try Int.fetchOne(
+            $0, sql: "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'task_runs'")
+        }
       }
+      try await bench.submit(.stub(1))
+      #expect(try await triggers() == 0)
+      let refusal = "CREATE TRIGGER refusal BEFORE INSERT ON key_line BEGIN SELECT raise(ABORT, 'no'); END"
+      try await queue.write { try $0.execute(sql: refusal) }
+      await #expect(throws: StoreError.self) { try await bench.submit(.stub(2, key: "a")) }
+      #expect(try await triggers() == 0)
+      try await queue.write { try $0.execute(sql: "DROP TRIGGER refusal") }
+      try await bench.submit([.stub(2, key: "a"), .stub(3, key: "a")])
+      #expect(try await triggers() == 3)
+      #expect(try await bench.claim(limit: 9).map(\.id) == [.stub(1), .stub(2)])
       try queue.close()
-      let store = try await SQLiteStore.open(path: path, clock: bench.time.clock)
-      let again = StoreBench(store: store, time: bench.time, directory: bench.directory)
-      try await again.admitAll()
-      let claimed = try await again.claim(limit: 9, queues: ["*"], token: 8)
-      #expect(claimed.map(\.id) == [.stub(5)], "the other queue's slot is taken by the one that runs")
-      try await again.finish(running[0].lease, .released)
-      for number in 1...4 {
-        let next = try await again.claim(limit: 9, queues: ["q0"], token: 9)
-        #expect(next.map(\.id) == [.stub(number)])
-        try await again.finish(next[0].lease, .success)
-      }
-      await store.close()
     }
   }
 }

@@ -119,7 +119,7 @@ final class Submitter: Sendable {
       throw .invalid(ValidationFailure(Self.problems(with: hidden.map(\.id), in: request)))
     }
     // Where one key covers all, nothing is written beside what it stands for, and it is seen afterwards.
-    guard submission.tasks.count > 1, request.key == nil else { return }
+    guard submission.tasks.count > 1, submission.keys.count > 1 || request.key == nil else { return }
     for key in submission.keys where try await isHidden(key.text, from: caller) {
       throw .idempotencyKeyReused(key.text)
     }
@@ -195,6 +195,9 @@ final class Submitter: Sendable {
       throw .dependencyCycle(cycle.map { request.items[$0].task.ref ?? request.place($0) })
     }
     connect(&accepted, by: graph, isBatch: request.isBatch, now: now)
+    if let key = request.key?.text {
+      for index in accepted.indices where accepted[index].idempotencyKey == nil { accepted[index].idempotencyKey = key }
+    }
     return Submission(accepted, keys: keys(of: request))
   }
 
@@ -296,8 +299,8 @@ final class Submitter: Sendable {
     for (index, item) in request.items.enumerated() {
       guard let key = item.task.idempotencyKey else { continue }
       let pointer = request.place(index) + "/idempotencyKey"
-      if request.key != nil {
-        problems.add(pointer, "cannot be given together with the header Idempotency-Key, which covers the whole batch")
+      if key == request.key?.text {
+        problems.add(pointer, "is the key of the whole batch in the header Idempotency-Key too")
       } else if let first = places[key] {
         problems.add(pointer, "is the key of \(request.place(first)) too")
       } else {
@@ -306,14 +309,18 @@ final class Submitter: Sendable {
     }
   }
 
+  /// Those that tasks have of their own; the key of the whole batch stands for all others.
   private func keys(of request: SubmitRequest) -> [IdempotencyKey] {
-    if let key = request.key {
-      let all = Array(request.items.indices)
-      return [IdempotencyKey(key.text, fingerprint: key.fingerprint, tasks: all)]
+    var keys: [IdempotencyKey] = []
+    let others = request.items.indices.filter { request.items[$0].task.idempotencyKey == nil }
+    if let key = request.key, !others.isEmpty {
+      keys.append(IdempotencyKey(key.text, fingerprint: key.fingerprint, tasks: others))
     }
-    return request.items.enumerated().compactMap { index, item in
-      item.task.idempotencyKey.map { IdempotencyKey($0, fingerprint: item.fingerprint, tasks: [index]) }
+    for (index, item) in request.items.enumerated() {
+      guard let key = item.task.idempotencyKey else { continue }
+      keys.append(IdempotencyKey(key, fingerprint: item.fingerprint, tasks: [index]))
     }
+    return keys
   }
 
   // MARK: Telling

@@ -29,8 +29,8 @@ INSERT INTO settings_version (id, version) VALUES (1, 1);
 -- It has a concurrency key. Such a task becomes READY blocked, and claimable only by an admission.
 ALTER TABLE task_runs ADD COLUMN keyed INTEGER NOT NULL DEFAULT 0;
 
--- READY and RUNNING tasks with keys. The triggers below keep it, whatever moves a task: what holds a slot is a row here that was
--- admitted, so that a slot can neither leak nor be counted twice.
+-- READY and RUNNING tasks with keys. Triggers of `task_runs` keep it, whatever moves a task: what holds a slot is a row here that
+-- was admitted, so that a slot can neither leak nor be counted twice. The first task with a key makes them (`KeyLine.swift`).
 CREATE TABLE key_line (
   task         BLOB NOT NULL PRIMARY KEY,
   queue        TEXT NOT NULL,
@@ -72,31 +72,6 @@ CREATE TABLE key_turns (
 
 CREATE INDEX key_turns_age ON key_turns (gave_way_at);
 
-CREATE TRIGGER task_runs_keyed_new AFTER INSERT ON task_runs WHEN NEW.keyed = 1 AND NEW.status = 2
-BEGIN
-  INSERT INTO key_line (task, queue, key, type, urgency, available_at)
-  SELECT NEW.id, NEW.queue, l.concurrency_key, NEW.type, NEW.urgency, NEW.available_at
-  FROM task_links l WHERE l.id = NEW.id;
-END;
-
--- One trigger for all moves: each costs a task without key a comparison.
-CREATE TRIGGER task_runs_keyed_moved AFTER UPDATE OF status, urgency, available_at ON task_runs WHEN NEW.keyed = 1
-BEGIN
-  DELETE FROM key_line WHERE task = NEW.id AND NEW.status <> OLD.status AND NEW.status <> 3;
-  UPDATE key_line SET running = 1, gives_way_at = NULL WHERE task = NEW.id AND NEW.status = 3;
-  UPDATE key_line SET urgency = NEW.urgency, available_at = NEW.available_at
-  WHERE task = NEW.id AND NEW.status = 2 AND OLD.status = 2;
-  UPDATE task_runs SET blocked = 1 WHERE id = NEW.id AND NEW.status = 2 AND OLD.status <> 2 AND blocked = 0;
-  INSERT INTO key_line (task, queue, key, type, urgency, available_at)
-  SELECT NEW.id, NEW.queue, l.concurrency_key, NEW.type, NEW.urgency, NEW.available_at
-  FROM task_links l WHERE l.id = NEW.id AND NEW.status = 2 AND OLD.status <> 2;
-END;
-
-CREATE TRIGGER task_runs_keyed_gone AFTER DELETE ON task_runs WHEN OLD.keyed = 1
-BEGIN
-  DELETE FROM key_line WHERE task = OLD.id;
-END;
-
 CREATE TRIGGER key_line_new AFTER INSERT ON key_line
 BEGIN
   INSERT INTO key_touches (queue, key) VALUES (NEW.queue, NEW.key) ON CONFLICT DO NOTHING;
@@ -106,13 +81,3 @@ CREATE TRIGGER key_line_gone AFTER DELETE ON key_line WHEN OLD.admitted_at IS NO
 BEGIN
   INSERT INTO key_touches (queue, key) VALUES (OLD.queue, OLD.key) ON CONFLICT DO NOTHING;
 END;
-
--- Tasks with keys that are stored already: those that run have their slots, those that are READY get in line.
-UPDATE task_runs SET keyed = 1, blocked = CASE WHEN status = 2 THEN 1 ELSE blocked END
-WHERE id IN (SELECT id FROM task_links WHERE concurrency_key IS NOT NULL);
-
-INSERT INTO key_line (task, queue, key, type, urgency, available_at, admitted_at, running)
-SELECT r.id, r.queue, l.concurrency_key, r.type, r.urgency, r.available_at,
-  CASE WHEN r.status = 3 THEN r.started_at END, r.status = 3
-FROM task_links l CROSS JOIN task_runs r ON r.id = l.id
-WHERE l.concurrency_key IS NOT NULL AND r.status IN (2, 3);
