@@ -6,6 +6,8 @@ internal import Synchronization
 final class DeepQueues: Sendable {
   private let queues = Mutex<Set<String>>([])
 
+  var isEmpty: Bool { queues.withLock(\.isEmpty) }
+
   func contains(_ queue: String) -> Bool { queues.withLock { $0.contains(queue) } }
 
   func learn(_ found: [String]) {

@@ -6,7 +6,7 @@ internal import MartletCore
 extension PostgresStore {
   /// One number per task, in order.
   func lanes(of tasks: [AcceptedTask]) async throws -> [Int32] {
-    try await lanes(of: tasks.map { LaneKey($0) })
+    try await lanes(of: tasks.indices.map { LaneKey(tasks[$0]) })
   }
 
   func lanes(of keys: [LaneKey]) async throws -> [Int32] {

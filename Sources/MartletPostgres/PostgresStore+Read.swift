@@ -66,7 +66,7 @@ let recordColumns = """
 let recordJoins = """
   JOIN lanes l ON l.id = r.lane
   JOIN task_bodies b ON b.id = r.id
-  LEFT JOIN results x ON x.task = r.id
+  LEFT JOIN LATERAL (SELECT t.result, t.truncated FROM results t WHERE t.task = r.id LIMIT 1) x ON true
   LEFT JOIN LATERAL (
     SELECT a.error_type, a.error_message, a.error_stack FROM attempts a
     WHERE a.task = r.id AND a.error_type IS NOT NULL ORDER BY a.number DESC LIMIT 1

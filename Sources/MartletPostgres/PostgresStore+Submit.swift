@@ -30,7 +30,9 @@ extension PostgresStore {
   private func carryOut(
     _ turn: SubmissionTurn, of submissions: [Submission], again: Bool
   ) async throws -> [Int: SubmissionVerdict] {
-    let plain = turn.plain.flatMap { submissions[$0].tasks }
+    // Nearly always one, or very many: no task of the one is copied.
+    let plain =
+      turn.plain.count == 1 ? submissions[turn.plain[0]].tasks : turn.plain.flatMap { submissions[$0].tasks }
     let others = turn.linked.map { submissions[$0] }
     let linked = LinkedTasks(others, replaced: try await replaced(in: others))
     let plainLanes = try await lanes(of: plain)
@@ -164,29 +166,31 @@ extension PostgresStore {
       ) d ON true
     """
 
-  /// Parameters 1 to 22 of each statement that inserts tasks.
+  /// Parameters 1 to 22 of each statement that inserts tasks. Column by column, each field read where it stands: a copy of a task
+  /// is dear, and there are many columns.
   func parameters(_ tasks: [AcceptedTask], _ lanes: [Int32]) -> [PostgresValue] {
-    func sparse<Element>(
-      _ value: (AcceptedTask) -> Element?, _ array: ([Element?]) -> PostgresValue
-    ) -> PostgresValue {
-      Self.sparse(tasks.map(value), array)
+    let all = tasks.indices
+    func sparse<Element>(_ value: (Int) -> Element?, _ array: ([Element?]) -> PostgresValue) -> PostgresValue {
+      Self.sparse(all.map(value), array)
     }
-    func absolute(_ task: AcceptedTask) -> Int64? {
-      if case .at(let time) = task.eligible { time.milliseconds } else { nil }
+    func absolute(_ index: Int) -> Int64? {
+      if case .at(let time) = tasks[index].eligible { time.milliseconds } else { nil }
     }
-    func relative(_ task: AcceptedTask) -> Int64? {
-      if case .after(let delay) = task.eligible { delay.wholeMilliseconds } else { nil }
+    func relative(_ index: Int) -> Int64? {
+      if case .after(let delay) = tasks[index].eligible { delay.wholeMilliseconds } else { nil }
     }
-    let numbered = Dictionary(zip(lanes, tasks.map { LaneKey($0) })) { first, _ in first }
+    let numbered = Dictionary(zip(lanes, all.map { LaneKey(tasks[$0]) })) { first, _ in first }
     return [
-      nowParameter, .uuids(tasks.map(\.id)), .int4s(lanes), .bytesArray(tasks.map(\.payload)),
+      nowParameter, .uuids(all.map { tasks[$0].id }), .int4s(lanes), .bytesArray(all.map { tasks[$0].payload }),
       sparse(absolute) { .int8s($0) }, sparse({ relative($0).map { min(max($0, 0), 1 << 50) } }) { .int8s($0) },
-      .int4s(tasks.map { Int32($0.retries) }), .int4s(tasks.map { Int32(clamping: $0.timeout.wholeMilliseconds) }),
-      .int4s(tasks.map { Int32(clamping: $0.lease.wholeMilliseconds) }), .texts(backoffs(of: tasks)),
-      sparse(relative) { .int8s($0) }, sparse(\.runAt) { .times($0) }, sparse(\.expiresAt) { .times($0) },
-      sparse({ JSONColumn.strings($0.tags) }) { .texts($0) }, sparse({ JSONColumn.map($0.metadata) }) { .texts($0) },
-      sparse(\.traceparent) { .texts($0) }, sparse(\.replayOf) { .uuids($0) },
-      sparse({ $0.submittedBy == Actor.api ? nil : $0.submittedBy.escaped }) { .texts($0) },
+      .int4s(all.map { Int32(tasks[$0].retries) }),
+      .int4s(all.map { Int32(clamping: tasks[$0].timeout.wholeMilliseconds) }),
+      .int4s(all.map { Int32(clamping: tasks[$0].lease.wholeMilliseconds) }), .texts(backoffs(of: tasks)),
+      sparse(relative) { .int8s($0) }, sparse({ tasks[$0].runAt }) { .times($0) },
+      sparse({ tasks[$0].expiresAt }) { .times($0) }, sparse({ JSONColumn.strings(tasks[$0].tags) }) { .texts($0) },
+      sparse({ JSONColumn.map(tasks[$0].metadata) }) { .texts($0) }, sparse({ tasks[$0].traceparent }) { .texts($0) },
+      sparse({ tasks[$0].replayOf }) { .uuids($0) },
+      sparse({ tasks[$0].submittedBy == Actor.api ? nil : tasks[$0].submittedBy.escaped }) { .texts($0) },
       .int4s(numbered.map(\.key)), .texts(numbered.map(\.value.queue)), .texts(numbered.map(\.value.type)),
       .int2s(numbered.map(\.value.urgency)),
     ]
@@ -200,10 +204,11 @@ extension PostgresStore {
   /// Nearly always the same policy: written as text once.
   private func backoffs(of tasks: [AcceptedTask]) -> [String] {
     var last: (policy: RetryPolicy, column: String)?
-    return tasks.map { task in
-      if let last, last.policy == task.backoff { return last.column }
-      let column = task.backoff.column
-      last = (task.backoff, column)
+    return tasks.indices.map { index in
+      if let last, last.policy == tasks[index].backoff { return last.column }
+      let policy = tasks[index].backoff
+      let column = policy.column
+      last = (policy, column)
       return column
     }
   }

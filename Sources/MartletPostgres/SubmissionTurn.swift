@@ -14,7 +14,7 @@ struct SubmissionTurn {
   ///   - deep: queues with a `maxDepth`: what goes there is judged as well.
   init(of open: [Int], _ submissions: [Submission], deep: DeepQueues) {
     for index in open {
-      let isPlain = submissions[index].isPlain && !submissions[index].tasks.contains { deep.contains($0.queue) }
+      let isPlain = submissions[index].isPlain && !submissions[index].isJudged(by: deep)
       if isPlain { plain.append(index) } else { linked.append(index) }
     }
     guard !linked.isEmpty, open.count > 1 else { return }
@@ -33,7 +33,13 @@ struct SubmissionTurn {
 }
 
 extension Submission {
-  fileprivate var isPlain: Bool { keys.isEmpty && tasks.allSatisfy(\.isPlain) }
+  // Tasks are looked at where they stand: a copy of one is dear.
+
+  fileprivate var isPlain: Bool { keys.isEmpty && tasks.indices.allSatisfy { tasks[$0].isPlain } }
+
+  fileprivate func isJudged(by deep: DeepQueues) -> Bool {
+    !deep.isEmpty && tasks.indices.contains { deep.contains(tasks[$0].queue) }
+  }
 }
 
 extension AcceptedTask {

@@ -13,9 +13,9 @@ final class EngineMetrics: Sendable {
     recent = RecentRates(since: clock.now)
   }
 
-  func submitted(_ lane: Lane) {
-    series.submitted(lane)
-    recent.submitted(to: lane.queue, at: clock.now)
+  func submitted(_ lane: Lane, count: Int) {
+    series.submitted(lane, count: count)
+    recent.submitted(count, to: lane.queue, at: clock.now)
   }
 
   func started(_ lane: Lane, waited: Duration) {

@@ -175,16 +175,19 @@ final class Submitter: Sendable {
     var isTooLarge = false
     var hasOthers = false
     var accepted: [AcceptedTask] = []
-    for (index, item) in request.items.enumerated() {
+    accepted.reserveCapacity(request.items.count)
+    for index in request.items.indices {
       do throws(ValidationFailure) {
-        accepted.append(try accept(item.task, by: actor, now: now))
+        accepted.append(try accept(request.items[index].task, by: actor, now: now))
       } catch {
         for problem in error.problems { problems.add(request.place(index) + problem.pointer, problem.detail) }
         if error.payloadTooLarge { isTooLarge = true } else { hasOthers = true }
       }
     }
     let count = problems.all.count
-    let nodes = request.items.map { BatchGraph.Node(ref: $0.task.ref, dependencies: $0.task.dependencies) }
+    let nodes = request.items.indices.map { index in
+      BatchGraph.Node(ref: request.items[index].task.ref, dependencies: request.items[index].task.dependencies)
+    }
     let graph = BatchGraph(nodes, at: request.place, problems: &problems)
     checkKeys(of: request, problems: &problems)
     guard let graph, problems.all.isEmpty else {
@@ -296,8 +299,8 @@ final class Submitter: Sendable {
   private func checkKeys(of request: SubmitRequest, problems: inout Problems) {
     if let key = request.key { problems.checkKey(key.text, at: "/header/Idempotency-Key") }
     var places: [String: Int] = [:]
-    for (index, item) in request.items.enumerated() {
-      guard let key = item.task.idempotencyKey else { continue }
+    for index in request.items.indices {
+      guard let key = request.items[index].task.idempotencyKey else { continue }
       let pointer = request.place(index) + "/idempotencyKey"
       if key == request.key?.text {
         problems.add(pointer, "is the key of the whole batch in the header Idempotency-Key too")
@@ -316,9 +319,9 @@ final class Submitter: Sendable {
     if let key = request.key, !others.isEmpty {
       keys.append(IdempotencyKey(key.text, fingerprint: key.fingerprint, tasks: others))
     }
-    for (index, item) in request.items.enumerated() {
-      guard let key = item.task.idempotencyKey else { continue }
-      keys.append(IdempotencyKey(key, fingerprint: item.fingerprint, tasks: [index]))
+    for index in request.items.indices {
+      guard let key = request.items[index].task.idempotencyKey else { continue }
+      keys.append(IdempotencyKey(key, fingerprint: request.items[index].fingerprint, tasks: [index]))
     }
     return keys
   }
@@ -329,8 +332,8 @@ final class Submitter: Sendable {
   private func tell(
     of submission: Submission, at: Timestamp, earlier: [Int: TaskID]
   ) async throws(ServiceError) -> [SubmittedTask] {
-    var told = submission.tasks.enumerated().map { index, task in
-      SubmittedTask(TaskRecord(task, acceptedAt: at), isReplay: earlier[index] != nil)
+    var told = submission.tasks.indices.map { index in
+      SubmittedTask(TaskRecord(submission.tasks[index], acceptedAt: at), isReplay: earlier[index] != nil)
     }
     let uncertain = told.indices.filter { earlier[$0] != nil || !submission.tasks[$0].dependencies.isEmpty }
     if !uncertain.isEmpty {
@@ -346,17 +349,37 @@ final class Submitter: Sendable {
         if let record { told[index].record = record }
       }
     }
-    ring(for: told.filter { !$0.isReplay }.map(\.record))
+    ring(for: told)
     return told
   }
 
-  /// Tells of new tasks.
+  /// Tells of new tasks. Looks at each where it stands: a copy of a record is dear.
+  private func ring(for told: [SubmittedTask]) {
+    var news = News()
+    for index in told.indices where !told[index].isReplay { news.note(told[index].record) }
+    ring(news)
+  }
+
   func ring(for records: [TaskRecord]) {
+    var news = News()
+    for index in records.indices { news.note(records[index]) }
+    ring(news)
+  }
+
+  private func ring(_ news: News) {
+    for (lane, count) in news.counts { parts.metrics.submitted(lane, count: count) }
+    parts.wakeUp.work(in: news.ready)
+    if let earliest = news.earliest, earliest < .seconds(5) { parts.wakeUp.due(in: earliest) }
+  }
+
+  private struct News {
+    var counts: [Lane: Int] = [:]
     var ready: Set<Lane> = []
     var earliest: Duration?
-    for record in records {
+
+    mutating func note(_ record: TaskRecord) {
       let lane = Lane(queue: record.queue, type: record.type)
-      parts.metrics.submitted(lane)
+      counts[lane, default: 0] += 1
       if record.status == .ready {
         ready.insert(lane)
       } else {
@@ -364,8 +387,6 @@ final class Submitter: Sendable {
       }
       if let end = record.expiresAt { earliest = min(earliest ?? .seconds(3600), end - record.createdAt) }
     }
-    parts.wakeUp.work(in: ready)
-    if let earliest, earliest < .seconds(5) { parts.wakeUp.due(in: earliest) }
   }
 
   private func storeNow() async throws(ServiceError) -> Timestamp {
