@@ -19,6 +19,10 @@ package struct EngineSettings: Sendable {
   package var storeNote: String?
   /// Whom this node tells what happens. Empty without the role `notifier`.
   package var sinks: [any EventSink] = []
+  /// How long events are kept for those who listen to the stream; nil: there is none.
+  package var streamKept: Duration?
+  /// Whether this node puts events into the stream, where there is one.
+  package var feedsStream = true
 
   package init() {}
 }
@@ -48,9 +52,13 @@ package final class Engine: Sendable {
       store: store, clock: clock, random: random, metrics: metrics, logger: logger,
       keyRetention: settings.retention.keys)
     self.parts = parts
-    relays = settings.sinks.map { OutboxRelay($0, parts, node: settings.host) }
+    let stream = settings.streamKept.map { _ in EventStream(parts) }
+    relays =
+      settings.sinks.map { OutboxRelay($0, parts, node: settings.host) }
+      + (settings.feedsStream ? stream.map { [.stream($0, parts, node: settings.host)] } ?? [] : [])
     service = TaskService(
-      parts, registry: registry, defaults: settings.defaults, storeNote: settings.storeNote, relays: relays)
+      parts, registry: registry, defaults: settings.defaults, storeNote: settings.storeNote, relays: relays,
+      stream: stream)
     schedules = ScheduleService(parts, service.submitter, zones: settings.zones)
     let source = WorkDesk(parts)
     let broker = ClaimBroker(source: source, clock: clock, random: random, logger: logger)
@@ -89,6 +97,7 @@ package final class Engine: Sendable {
       group.addTask { await self.broker.run() }
       group.addTask { await self.parts.probe.run() }
       for relay in relays { group.addTask { await relay.run() } }
+      if let stream = service.stream { group.addTask { await stream.run() } }
       if let worker {
         await worker.run()
         if !Task.isCancelled, let id = settings.worker?.id { await unregister(id) }
@@ -123,6 +132,7 @@ package final class Engine: Sendable {
         .scheduleRunner(parts, service.submitter, zones: settings.zones),
       ]
     }
+    if let kept = settings.streamKept, settings.feedsStream { duties.append(.streamPruner(parts, kept: kept)) }
     if let worker, let its = settings.worker {
       let record = WorkerRecord(
         id: its.id, host: settings.host, kind: its.isLocal ? .node : .remote, types: service.localTypes,

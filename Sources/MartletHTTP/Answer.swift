@@ -10,6 +10,8 @@ struct Answer: Sendable {
   var fields: [(name: HTTPField.Name, value: String)] = []
   /// After it the connection is closed.
   var closesConnection = false
+  /// Instead of `body`, piece by piece until nil; how long it will be is not known.
+  var chunks: (@Sendable () async -> [UInt8]?)?
   /// What to do where the client was gone before it could be written.
   var ifUnsent: (@Sendable () async -> Void)?
 
@@ -20,6 +22,7 @@ struct Answer: Sendable {
     case metrics = "text/plain; version=0.0.4; charset=utf-8"
     case page = "text/html; charset=utf-8"
     case style = "text/css; charset=utf-8"
+    case eventStream = "text/event-stream"
     case script = "text/javascript; charset=utf-8"
   }
 

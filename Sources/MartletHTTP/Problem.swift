@@ -42,6 +42,9 @@ struct Problem: Error, Sendable {
     case requestTimeout = "request-timeout"
     case invalidState = "invalid-state"
     case alreadyExists = "already-exists"
+    case streamOff = "stream-off"
+    /// Of the event stream.
+    case positionGone = "position-gone"
     /// The task's payload.
     case payloadTooLarge = "payload-too-large"
     /// The whole request.
@@ -68,7 +71,8 @@ struct Problem: Error, Sendable {
       case .notFound: 404
       case .methodNotAllowed: 405
       case .requestTimeout: 408
-      case .invalidState, .alreadyExists: 409
+      case .invalidState, .alreadyExists, .streamOff: 409
+      case .positionGone: 410
       case .payloadTooLarge, .bodyTooLarge: 413
       case .unsupportedMediaType: 415
       case .invalid, .idempotencyKeyReused, .dependencyCycle, .notYetSupported: 422
@@ -91,6 +95,8 @@ struct Problem: Error, Sendable {
       case .requestTimeout: "The request took too long to arrive"
       case .invalidState: "The task's state forbids it"
       case .alreadyExists: "It is there already"
+      case .streamOff: "The event stream is off"
+      case .positionGone: "The position is gone"
       case .payloadTooLarge: "The payload is too large"
       case .bodyTooLarge: "The request is too large"
       case .unsupportedMediaType: "Unsupported media type"

@@ -94,7 +94,7 @@ final class Responder: Sendable {
 
     let closes = answer.closesConnection || request.headers[.connection] == "close"
     let head = head(of: answer, requestID: requestID, closes: closes)
-    let body = request.method == .head ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body))
+    let body = request.method == .head ? ResponseBody() : body(of: answer)
     do {
       try await writer.write(response: head, body: body)
     } catch {
@@ -155,13 +155,22 @@ final class Responder: Sendable {
     // An answer without content says nothing of it (RFC 9110 §8.6).
     if answer.status != 204 {
       fields.append(HTTPField(name: .contentType, value: answer.type.rawValue))
-      fields.append(HTTPField(name: .contentLength, value: String(answer.body.count)))
+      if answer.chunks == nil { fields.append(HTTPField(name: .contentLength, value: String(answer.body.count))) }
     }
     fields.append(HTTPField(name: .date, value: dates.now()))
     fields.append(HTTPField(name: .requestID, value: requestID))
     for field in answer.fields { fields.append(HTTPField(name: field.name, value: field.value)) }
     if closes { fields.append(HTTPField(name: .connection, value: "close")) }
     return HTTPResponse(status: HTTPResponse.Status(code: answer.status), headerFields: fields)
+  }
+
+  /// The writer waits while the client does not take what was written.
+  private func body(of answer: Answer) -> ResponseBody {
+    guard let chunks = answer.chunks else { return ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body)) }
+    return ResponseBody { writer in
+      while let chunk = await chunks() { try await writer.write(ByteBuffer(bytes: chunk)) }
+      try await writer.finish(nil)
+    }
   }
 
   private func finished(

@@ -14,6 +14,7 @@ struct Migrations: Sendable {
     ("V0007_attempt_lines", PackageResources.V0007_attempt_lines_sql),
     ("V0008_submitters", PackageResources.V0008_submitters_sql),
     ("V0009_outbox", PackageResources.V0009_outbox_sql),
+    ("V0010_stream", PackageResources.V0010_stream_sql),
   ]
 
   static var names: [String] { all.map(\.name) }

@@ -52,10 +52,11 @@ extension PostgresStore {
           Query(Self.forgetSinks, nowParameter, .int8(SinkState.patience.wholeMilliseconds), .texts(names)),
           Query(Self.noteSinks, nowParameter, .texts(names)),
           Query(Self.forgetEntries),
+          Query(Self.forgetStream, .int8(Int64(Self.mostForgotten))),
           Query(Self.switchOutbox),
           Query(Self.readInstallation),
         ], .background)
-      return rows[4].first { $0.text() } ?? "unnamed"
+      return rows[5].first { $0.text() } ?? "unnamed"
     }
   }
 

@@ -18,6 +18,7 @@ extension SQLiteStore {
       try transaction.prepared(
         "DELETE FROM outbox WHERE number IN (SELECT number FROM outbox WHERE sink NOT IN (SELECT number FROM sinks) LIMIT ?1)"
       ).run(Self.mostForgotten)
+      try transaction.forgetStream(limit: Self.mostForgotten)
       let isWanted = try transaction.prepared("SELECT EXISTS (SELECT 1 FROM sinks)").row { $0.bool() } ?? false
       try transaction.database.execute(sql: isWanted ? makeTriggers : removeTriggers)
       let name = try transaction.prepared("SELECT hex(value) FROM secrets WHERE name = 'installation'").row {

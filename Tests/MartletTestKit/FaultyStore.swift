@@ -10,6 +10,7 @@ package enum StoreOperation: String, CaseIterable, Sendable {
   case queueSettings, changeQueue, typeSettings, putType, admit
   case begin, dueBulk, carryOn, endBulk, bulkJob, bulkJobs, count, pruneBulk, facts
   case attend, takeEntries, settleEntries, release, sinks
+  case appendToStream, streamPage, pruneStream
   case putSchedule, deleteSchedule, schedule, schedules, dueSchedules, advanceSchedules
 }
 

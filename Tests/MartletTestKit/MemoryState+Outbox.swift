@@ -30,6 +30,7 @@ extension MemoryState {
   mutating func attend(to names: Set<String>, now: Timestamp) {
     for name in names { sinks[name, default: MemorySink(attendedAt: now)].attendedAt = now }
     sinks = sinks.filter { now - $0.value.attendedAt < SinkState.patience }
+    if sinks[StreamPage.sink] == nil { stream.events = [] }
   }
 
   mutating func takeEntries(for name: String, relay: String, limit: Int, hold: Duration, now: Timestamp) -> OutboxPage?

@@ -21,6 +21,7 @@ struct MemoryState {
   var bulks: [TaskID: MemoryBulk] = [:]
   var sinks: [String: MemorySink] = [:]
   var outboxNumber: Int64 = 0
+  var stream = MemoryStream()
 
   // MARK: Work
 

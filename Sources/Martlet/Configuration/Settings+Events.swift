@@ -3,16 +3,19 @@
 package import MartletEvents
 
 extension Settings {
-  /// Who is told what happens to tasks. Nobody, unless a broker is named.
+  /// Who is told what happens to tasks. Nobody, unless a broker is named or the stream turned on.
   public struct Events: Sendable, Hashable {
     /// Apache Kafka, or what speaks its protocol.
     public var kafka: Kafka
     /// RabbitMQ.
     public var rabbitmq: RabbitMQ
+    /// How long events are kept for `GET /events/stream`; 0 turns it off.
+    public var streamSeconds: Double
 
-    public init(kafka: Kafka = Kafka(), rabbitmq: RabbitMQ = RabbitMQ()) {
+    public init(kafka: Kafka = Kafka(), rabbitmq: RabbitMQ = RabbitMQ(), streamSeconds: Double = 0) {
       self.kafka = kafka
       self.rabbitmq = rabbitmq
+      self.streamSeconds = streamSeconds
     }
   }
 

@@ -24,5 +24,9 @@ extension Setting {
     Setting(
       "events.rabbitmq.deadLetterQueue", \.events.rabbitmq.deadLetterQueue, .text("name of a queue") { _ in nil },
       needsRestart: true, "Quorum queue for dead letters, with their payloads."),
+    Setting(
+      "events.streamSeconds", \.events.streamSeconds, .number(0...Limits.farthestSeconds, unit: "seconds"),
+      needsRestart: true,
+      "How long events are kept for `GET /events/stream`, on all nodes alike; 0 turns the stream off."),
   ]
 }

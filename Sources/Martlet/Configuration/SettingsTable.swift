@@ -107,8 +107,7 @@ extension Setting {
   static let planned: [Setting] =
     [
       "redis.url", "notifications.webhook.url", "notifications.webhook.secret", "notifications.email.to",
-      "events.streamSeconds", "config.ssm.path",
-      "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds", "telemetry.otlp.endpoint",
+      "config.ssm.path", "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds", "telemetry.otlp.endpoint",
     ].map { Setting($0, .planned, isSecret: true, "") }
 
   static let known = supported + planned

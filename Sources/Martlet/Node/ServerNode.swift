@@ -129,6 +129,8 @@ struct ServerNode: Service {
     engine.retention.keys = .seconds(settings.idempotency.retentionSeconds)
     engine.storeNote = settings.database.durability == .relaxed ? "durability relaxed" : nil
     engine.isScheduler = settings.server.roles.contains(.scheduler)
+    engine.streamKept = settings.events.streamSeconds > 0 ? .seconds(settings.events.streamSeconds) : nil
+    engine.feedsStream = settings.server.roles.contains(.notifier)
     engine.host = ProcessInfo.processInfo.hostName
     if settings.server.roles.contains(.worker) {
       engine.worker = Worker.Settings(

@@ -8,6 +8,8 @@ package struct OutgoingEvent: Sendable, Hashable {
   package var sequence: Int
   package var type: TaskEventType
   package var at: Timestamp
+  /// Of the task.
+  package var lane: Lane
   /// Which installation: `/martlet/<installation>`.
   package var source: String
   /// The queue, type and so on of the task, as a JSON object. Without its payload.
@@ -16,13 +18,14 @@ package struct OutgoingEvent: Sendable, Hashable {
   package var deadLetter: [UInt8]?
 
   package init(
-    task: TaskID, sequence: Int, type: TaskEventType, at: Timestamp, source: String, data: [UInt8],
+    task: TaskID, sequence: Int, type: TaskEventType, at: Timestamp, lane: Lane, source: String, data: [UInt8],
     deadLetter: [UInt8]? = nil
   ) {
     self.task = task
     self.sequence = sequence
     self.type = type
     self.at = at
+    self.lane = lane
     self.source = source
     self.data = data
     self.deadLetter = deadLetter

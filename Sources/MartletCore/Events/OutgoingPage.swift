@@ -20,8 +20,8 @@ package struct OutgoingPage: Sendable {
         for event in story.events where entry.sequences.contains(event.sequence) {
           events.append(
             OutgoingEvent(
-              task: entry.task, sequence: event.sequence, type: event.type, at: event.at, source: source,
-              data: story.data(of: event),
+              task: entry.task, sequence: event.sequence, type: event.type, at: event.at,
+              lane: Lane(queue: story.record.queue, type: story.record.type), source: source, data: story.data(of: event),
               deadLetter: event.type == .dead ? story.data(of: event, whole: deadLetters[entry.task]) : nil))
         }
       }

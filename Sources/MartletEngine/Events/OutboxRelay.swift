@@ -31,11 +31,21 @@ final class OutboxRelay: Sendable {
   private static let attendance = Duration.seconds(60)
 
   /// - Parameter node: its name, for people.
-  init(_ sink: any EventSink, _ parts: EngineParts, node: String) {
+  convenience init(_ sink: any EventSink, _ parts: EngineParts, node: String) {
+    self.init(sink, parts, id: Self.id(parts, node: node))
+  }
+
+  /// - Parameter id: what it has the sink by in the store.
+  init(_ sink: any EventSink, _ parts: EngineParts, id: String) {
     self.sink = sink
     self.parts = parts
-    id = "\(node)-\(String(parts.random.next(), radix: 36))"
+    self.id = id
     parts.wakeUp.onMoved { [alarm] in alarm.ring() }
+  }
+
+  /// One that no other relay has.
+  static func id(_ parts: EngineParts, node: String) -> String {
+    "\(node)-\(String(parts.random.next(), radix: 36))"
   }
 
   var name: String { sink.name }
@@ -92,7 +102,10 @@ final class OutboxRelay: Sendable {
     let page = try await parts.timed("take-entries") { () throws(StoreError) in
       try await parts.store.takeEntries(for: sink.name, relay: id, limit: Self.pageSize, hold: Self.hold)
     }
-    state.withLock { $0.isDelivering = page != nil }
+    state.withLock { state in
+      state.isDelivering = page != nil
+      if page == nil { state.trouble = nil }  // it is the other relay's now
+    }
     guard let page = page?.beginning(mostDeadLetters: Self.mostDeadLetters), !page.entries.isEmpty else {
       return .nothing
     }
@@ -106,11 +119,11 @@ final class OutboxRelay: Sendable {
     return outcome.isFailure ? .failed : .delivered
   }
 
-  /// Wave by wave; nothing is told of a task behind what was not delivered. Where the sink as such is in trouble, nothing more at all.
+  /// Wave by wave, where the sink is not atomic; nothing is told of a task behind what was not delivered. Where the sink as such is in trouble, nothing more at all.
   private func tell(_ page: OutgoingPage) async -> [SinkVerdict?] {
     var verdicts = [SinkVerdict?](repeating: nil, count: page.events.count)
     var stuck: Set<TaskID> = []
-    for wave in page.waves {
+    for wave in sink.isAtomic ? [Array(page.events.indices)] : page.waves {
       let open = wave.filter { !stuck.contains(page.events[$0].task) }
       guard !open.isEmpty else { break }
       let answers = await sink.deliver(open.map { page.events[$0] })

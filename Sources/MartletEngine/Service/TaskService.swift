@@ -17,11 +17,15 @@ package final class TaskService: Sendable {
   /// Shown with a store that works.
   private let storeNote: String?
   private let relays: [OutboxRelay]
+  /// For those who listen; nil where it is turned off.
+  package let stream: EventStream?
 
   init(
-    _ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, storeNote: String?, relays: [OutboxRelay]
+    _ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, storeNote: String?, relays: [OutboxRelay],
+    stream: EventStream?
   ) {
     self.relays = relays
+    self.stream = stream
     self.parts = parts
     bulkIDs = TaskIDGenerator(random: parts.random)
     self.storeNote = storeNote
@@ -291,6 +295,7 @@ package final class TaskService: Sendable {
   func drain() {
     isDraining.withLock { $0 = true }
     parts.board.close()
+    stream?.close()
   }
 
   // MARK: Helpers

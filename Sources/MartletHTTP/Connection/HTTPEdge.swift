@@ -25,6 +25,8 @@ final class HTTPEdge: ChannelDuplexHandler {
 
   /// Requests begun and not yet answered.
   private var unanswered = 0
+  /// The latest request is HTTP/1.0, which knows no chunks: what has no length ends with the connection.
+  private var knowsNoChunks = false
   /// Between the head and the end of a request.
   private var isReading = false
   private var readingSince = NIODeadline.uptimeNanoseconds(0)
@@ -60,6 +62,7 @@ final class HTTPEdge: ChannelDuplexHandler {
     switch part {
     case .head(let head):
       unanswered += 1
+      knowsNoChunks = head.version == .http1_0
       isReading = true
       readingSince = .now()
       bodyBytes = 0
@@ -147,7 +150,9 @@ final class HTTPEdge: ChannelDuplexHandler {
   func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
     switch unwrapOutboundIn(data) {
     case .head(let response):
-      context.write(wrapOutboundOut(.head(Self.response(response))), promise: promise)
+      var head = Self.response(response)
+      if knowsNoChunks, !head.headers.contains(name: "content-length") { head.version = .http1_0 }
+      context.write(wrapOutboundOut(.head(head)), promise: promise)
     case .body(let buffer):
       context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: promise)
     case .end:

@@ -38,6 +38,7 @@ enum RouteTable {
     Route(.put, "/schedules/{name}", .operate, body: .required, API.putSchedule),
     Route(.delete, "/schedules/{name}", .operate, API.deleteSchedule),
     Route(.post, "/schedules/{name}/trigger", .operate, body: .optional, API.triggerSchedule),
+    Route(.get, "/events/stream", .read, query: .stream, API.stream),
     Route(.get, "/workers", .read, query: .page, API.workers),
     Route(.get, "/stats", .read, API.statistics),
     Route(.post, "/api-keys", .administer, body: .required, API.createKey),

@@ -30,14 +30,15 @@ struct HeaderFields: Sendable {
   private(set) var contentLength: String?
   private(set) var expect: String?
   private(set) var idempotencyKey: String?
+  private(set) var lastEventID: String?
   private(set) var origin: String?
   private(set) var requestID: String?
   private(set) var traceparent: String?
 
   /// `HTTPEdge` drops all others.
   static let names: [HTTPField.Name] = [
-    .apiKey, .authorization, .contentType, .contentEncoding, .contentLength, .expect, .idempotencyKey, .origin,
-    .requestID, .traceparent,
+    .apiKey, .authorization, .contentType, .contentEncoding, .contentLength, .expect, .idempotencyKey,
+    .lastEventID, .origin, .requestID, .traceparent,
   ]
 
   init(_ fields: HTTPFields) {
@@ -54,6 +55,7 @@ struct HeaderFields: Sendable {
       case .contentLength: Self.add(field, to: &contentLength)
       case .expect: Self.add(field, to: &expect)
       case .idempotencyKey: Self.add(field, to: &idempotencyKey)
+      case .lastEventID: Self.add(field, to: &lastEventID)
       case .origin: Self.add(field, to: &origin)
       case .requestID: Self.add(field, to: &requestID)
       case .traceparent: Self.add(field, to: &traceparent)
@@ -69,9 +71,11 @@ struct HeaderFields: Sendable {
 }
 
 extension HTTPField.Name {
+  static let accelBuffering = HTTPField.Name("X-Accel-Buffering")!
   static let apiKey = HTTPField.Name("X-API-Key")!
   static let idempotencyKey = HTTPField.Name("Idempotency-Key")!
   static let idempotentReplayed = HTTPField.Name("Idempotent-Replayed")!
+  static let lastEventID = HTTPField.Name("Last-Event-ID")!
   static let requestID = HTTPField.Name("X-Request-Id")!
   static let traceparent = HTTPField.Name("traceparent")!
 }
