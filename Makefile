@@ -38,10 +38,11 @@ test: ## run all tests; ARGS="--filter CrashTests"
 	scripts/test $(ARGS)
 
 .PHONY: chaos
-chaos: ## kill, freeze and cut off a fleet of nodes for ten minutes; MARTLET_CHAOS_SECONDS, MARTLET_CHAOS_SEED
+chaos: ## kill, freeze and cut off a fleet of nodes for ten minutes, and relays under load; MARTLET_CHAOS_SECONDS, MARTLET_CHAOS_SEED
 	@scripts/setup --test
 	swift build --build-tests
-	MARTLET_CHAOS_SECONDS="$${MARTLET_CHAOS_SECONDS:-600}" swift test --skip-build --disable-xctest --filter FleetTests $(ARGS)
+	MARTLET_CHAOS_SECONDS="$${MARTLET_CHAOS_SECONDS:-600}" MARTLET_OUTBOX_EVENTS="$${MARTLET_OUTBOX_EVENTS:-50000}" \
+		swift test --skip-build --disable-xctest --filter 'FleetTests|OutboxLoadTests' $(ARGS)
 
 .PHONY: lint
 lint: ## check format, scripts and links

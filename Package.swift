@@ -131,7 +131,7 @@ let package = Package(
     .target(
       name: "MartletBench",
       dependencies: [
-        "MartletClient", "MartletCore", "MartletEngine", "MartletHTTP", "MartletPostgres", "MartletSQLite",
+        "MartletClient", "MartletCore", "MartletEngine", "MartletEvents", "MartletHTTP", "MartletPostgres", "MartletSQLite",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
@@ -207,6 +207,9 @@ let package = Package(
         "ChildProcess", "CRabbitMQ", "KafkaBroker", "MailServer", "MartletCore", "MartletEvents", "RabbitServer",
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ],
       swiftSettings: settings),
     .testTarget(

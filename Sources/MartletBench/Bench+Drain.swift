@@ -57,7 +57,7 @@ extension Bench {
     }
   }
 
-  private func claimAndFinishAll(_ store: any TaskStore) async throws {
+  func claimAndFinishAll(_ store: any TaskStore) async throws {
     var token: Int64 = 1
     while true {
       token += 1

@@ -18,6 +18,8 @@ package struct BenchOptions: Sendable {
   /// Processes that carry out tasks; more than one only on PostgreSQL.
   package var nodes = 1
   package var scenarios: Set<Scenario> = Set(Scenario.allCases)
+  /// `host:port` of brokers that hear of events; empty for a mock.
+  package var kafka: [String] = []
   /// The `martlet` binary, for what runs in processes of its own.
   package var executable: String?
 
@@ -40,6 +42,8 @@ package enum Scenario: String, CaseIterable, Sendable {
   case graphs
   /// What limits of queues and keys cost.
   case limits
+  /// What the outbox tells.
+  case events
   case pickup
   /// What a claim costs where much waits or has ended; for PostgreSQL.
   case backlog
@@ -87,6 +91,7 @@ package struct Bench: Sendable {
         case .remote: try await remote(&results)
         case .graphs: try await graphs(&results)
         case .limits: try await limits(&results)
+        case .events: try await events(&results)
         case .pickup: try await pickup(&results)
         case .backlog: try await backlog(&results)
         case .memory: try await memory(&results)
@@ -109,10 +114,13 @@ package struct Bench: Sendable {
 
   /// A running engine over the store, drained when `body` is done.
   func withEngine<Value: Sendable>(
-    _ store: any TaskStore, handlers: [any TaskHandler], _ body: @Sendable (Engine) async throws -> Value
+    _ store: any TaskStore, handlers: [any TaskHandler], sinks: [any EventSink] = [], streamKept: Duration? = nil,
+    _ body: @Sendable (Engine) async throws -> Value
   ) async throws -> Value {
     let concurrency = 32  // the default of `martlet serve`
     var settings = EngineSettings()
+    settings.sinks = sinks
+    settings.streamKept = streamKept
     if !handlers.isEmpty {
       settings.worker = Worker.Settings(
         id: "bench-\(UUID().uuidString)", queues: [ClaimRequest.allQueues], concurrency: concurrency,

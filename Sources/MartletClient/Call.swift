@@ -26,6 +26,8 @@ package struct Call: Sendable {
   var traceparent: String?
   /// Of the request as a whole, for the header.
   var idempotencyKey: String?
+  /// Of the event stream: it goes on behind this event. Nil where it is no call of it.
+  var lastEventID: String?
   /// How long the server may hold the request before it answers.
   var hold = Duration.zero
   /// Changes nothing that was not changed already when it is carried out twice.

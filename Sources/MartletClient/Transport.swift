@@ -55,11 +55,7 @@ extension MartletClient {
     } catch {
       throw ExchangeFailure(error, maxAnswerBytes: options.maxAnswerBytes)
     }
-    if status >= 400, !call.answers.contains(status) {
-      let retryAfter = head.first(name: "retry-after").flatMap { Int($0) }.map { Duration.seconds(max(0, $0)) }
-      throw .refused(
-        Problem(status: status, body: body, retryAfter: retryAfter, requestID: head.first(name: "x-request-id")))
-    }
+    if status >= 400, !call.answers.contains(status) { throw .refused(Problem(status: status, head: head, body: body)) }
     guard (200..<300).contains(status) || call.answers.contains(status) else {
       throw .unexpected("status \(status)\(head.first(name: "location").map { ", a redirect to \($0)" } ?? "")")
     }
@@ -71,6 +67,26 @@ extension MartletClient {
         isReplay: head.first(name: "idempotent-replayed") == "true")
     } catch {
       throw .unexpected("the body \(error.predicate)")
+    }
+  }
+
+  /// The body of an answer that comes piece by piece.
+  func stream(_ call: Call) async throws(ExchangeFailure) -> StreamBody {
+    do {
+      var asked = request(call)
+      asked.headers.replaceOrAdd(name: "accept", value: "text/event-stream, application/problem+json")
+      let response = try await http.execute(asked, timeout: TimeAmount(call.limit(options)))
+      let status = Int(response.status.code)
+      if status == 200, response.headers.first(name: "content-type")?.hasPrefix("text/event-stream") == true {
+        return StreamBody(response.body)
+      }
+      let body = Array(buffer: try await response.body.collect(upTo: options.maxAnswerBytes))
+      guard status >= 400 else { throw ExchangeFailure.unexpected("status \(status), and no stream of events") }
+      throw ExchangeFailure.refused(Problem(status: status, head: response.headers, body: body))
+    } catch let error as ExchangeFailure {
+      throw error
+    } catch {
+      throw ExchangeFailure(error, maxAnswerBytes: options.maxAnswerBytes)
     }
   }
 
@@ -86,6 +102,7 @@ extension MartletClient {
     }
     if let traceparent = call.traceparent { request.headers.add(name: "traceparent", value: traceparent) }
     if let key = call.idempotencyKey { request.headers.add(name: "idempotency-key", value: key) }
+    if let id = call.lastEventID { request.headers.add(name: "last-event-id", value: id) }
     if let body = call.body {
       request.headers.add(name: "content-type", value: "application/json")
       request.body = .bytes(ByteBuffer(bytes: body))
@@ -102,6 +119,13 @@ extension MartletClient {
     // Attempts are this library's own business: a refused connection is told, not waited out.
     configuration.connectionPool.retryConnectionEstablishment = false
     return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+  }
+}
+
+extension Problem {
+  fileprivate init(status: Int, head: HTTPHeaders, body: [UInt8]) {
+    let retryAfter = head.first(name: "retry-after").flatMap { Int($0) }.map { Duration.seconds(max(0, $0)) }
+    self.init(status: status, body: body, retryAfter: retryAfter, requestID: head.first(name: "x-request-id"))
   }
 }
 

@@ -31,6 +31,7 @@ struct HTTPHarness: Sendable {
     configure: (inout HTTPConfiguration) -> Void = { _ in }, handlers: [any TaskHandler] = [],
     wrap: (any TaskStore) -> any TaskStore = { $0 }, renderMetrics: (@Sendable () async throws -> String)? = nil,
     apiKeys: (any APIKeyBook)? = nil, clock: any EngineClock = SystemClock(),
+    engineClock: any EngineClock = EndlessMinutes(), streamKept: Duration? = nil,
     _ body: (HTTPHarness) async throws -> Void
   ) async throws {
     var configuration = HTTPConfiguration(
@@ -40,7 +41,8 @@ struct HTTPHarness: Sendable {
     let time = ManualTime()
     let store = wrap(MemoryStore(clock: time.clock))
     let registry = PrometheusRegistry()
-    let engine = try engine(over: store, handlers: handlers, registry: registry)
+    let engine = try engine(
+      over: store, handlers: handlers, registry: registry, clock: engineClock, streamKept: streamKept)
     let listening = AsyncStream<(String, Int)>.makeStream()
     let server = HTTPServer(
       configuration: configuration, tasks: engine.service, leases: engine.leases, schedules: engine.schedules,
@@ -84,13 +86,15 @@ struct HTTPHarness: Sendable {
 
   /// Neither scheduler nor worker: what happens to tasks is the tests' own doing.
   private static func engine(
-    over store: any TaskStore, handlers: [any TaskHandler], registry: PrometheusRegistry
+    over store: any TaskStore, handlers: [any TaskHandler], registry: PrometheusRegistry, clock: any EngineClock,
+    streamKept: Duration?
   ) throws -> Engine {
     var settings = EngineSettings()
     settings.isScheduler = false
+    settings.streamKept = streamKept
     return Engine(
       settings, store: store, registry: try HandlerRegistry(handlers), executor: globalConcurrentExecutor,
-      clock: EndlessMinutes(), random: RandomSource(seed: 1), metrics: TaskMetrics(factory: registry),
+      clock: clock, random: RandomSource(seed: 1), metrics: TaskMetrics(factory: registry),
       logger: quietLogger)
   }
 
@@ -98,7 +102,7 @@ struct HTTPHarness: Sendable {
 }
 
 /// The system's clock, but that a wait of a minute has no end: a poll for so long that is answered was not waited out.
-private struct EndlessMinutes: EngineClock {
+struct EndlessMinutes: EngineClock {
   private let clock = SystemClock()
 
   var now: MonotonicTime { clock.now }

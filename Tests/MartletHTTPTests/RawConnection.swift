@@ -97,6 +97,20 @@ final class RawConnection: Sendable {
     return bytes.withLock(\.self)
   }
 
+  /// What has come once it is enough, and is taken away; nil where the server closes before that.
+  func text(until isEnough: (String) -> Bool) async throws -> String? {
+    while true {
+      let text = bytes.withLock { String(decoding: $0, as: UTF8.self) }
+      if isEnough(text) {
+        bytes.withLock { $0 = [] }
+        return text
+      }
+      var iterator = incoming.makeAsyncIterator()
+      guard let chunk = try await iterator.next() else { return nil }
+      bytes.withLock { $0 += chunk }
+    }
+  }
+
   /// So many answers; the connection may stay open.
   func replies(_ count: Int) async throws -> [Reply] {
     var replies: [Reply] = []

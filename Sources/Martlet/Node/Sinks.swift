@@ -11,7 +11,8 @@ extension Settings {
     var sinks: [any EventSink] = []
     if let kafka = events.kafka.settings { sinks.append(KafkaSink(kafka, logger: logger)) }
     if let rabbitmq = try events.rabbitmq.settings() {
-      sinks.append(RabbitSink(rabbitmq) { logger.warning("\($0)", metadata: ["sink": "rabbitmq"]) })
+      // That something is wrong the relay tells, once, and that it is over.
+      sinks.append(RabbitSink(rabbitmq) { logger.debug("\($0)", metadata: ["sink": "rabbitmq"]) })
     }
     return sinks
   }

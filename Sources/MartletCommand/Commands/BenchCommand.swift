@@ -8,7 +8,7 @@ internal import MartletCore
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measure this machine: submits, bulk, drain, remote work, pickup latency, backlog, memory.",
+    abstract: "Measure this machine: submits, bulk, drain, remote work, events, pickup latency, backlog, memory.",
     discussion: """
       Works on SQLite files of its own or on schemas of its own in a PostgreSQL database, with every commit on disk, and \
       removes them. Each figure is the median over the rounds, with the lowest and highest. Scenarios: \
@@ -19,6 +19,8 @@ struct BenchCommand: AsyncParsableCommand {
   var directory = "."
   @Option(help: ArgumentHelp("Measure on this PostgreSQL database instead, in schemas of its own.", valueName: "url"))
   var database: String?
+  @Option(help: ArgumentHelp("Tell events to these brokers instead of a mock.", valueName: "host:port,…"))
+  var kafka: String?
   @Option(help: "Processes that carry out tasks, 1 or 2; 2 only with --database.")
   var nodes = 1
   @Option(help: "How often to run each scenario.")
@@ -55,6 +57,7 @@ struct BenchCommand: AsyncParsableCommand {
     options.seconds = seconds
     options.database = database
     options.nodes = nodes
+    options.kafka = kafka?.split(separator: ",").map(String.init) ?? []
     options.executable = Bundle.main.executablePath
     if !scenarios.isEmpty { options.scenarios = Set(scenarios) }
     let bench = Bench(options) { Console.error($0) }

@@ -6,18 +6,19 @@ internal import Logging
 package import MartletCore
 internal import Synchronization
 
-/// What a listener wants to hear.
+/// What a listener wants to hear; an empty set wants all.
 package struct StreamFilter: Sendable {
   package var task: TaskID?
-  package var eventType: TaskEventType?
-  package var taskType: String?
-  package var queue: String?
+  package var eventTypes: Set<TaskEventType> = []
+  package var taskTypes: Set<String> = []
+  package var queues: Set<String> = []
 
   package init() {}
 
   func wants(_ event: StreamedEvent) -> Bool {
-    (task ?? event.task) == event.task && (eventType ?? event.type) == event.type
-      && (taskType ?? event.lane.type) == event.lane.type && (queue ?? event.lane.queue) == event.lane.queue
+    (task ?? event.task) == event.task && (eventTypes.isEmpty || eventTypes.contains(event.type))
+      && (taskTypes.isEmpty || taskTypes.contains(event.lane.type))
+      && (queues.isEmpty || queues.contains(event.lane.queue))
   }
 }
 

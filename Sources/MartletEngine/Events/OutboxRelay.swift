@@ -23,7 +23,7 @@ final class OutboxRelay: Sendable {
   private static let pageSize = 1000
   private static let mostDeadLetters = 100
   /// A relay that has said nothing for so long has died, and another takes over. Longer than a sink takes to answer.
-  private static let hold = Duration.seconds(45)
+  private var hold: Duration { sink.isAtomic ? .seconds(10) : .seconds(45) }
   /// How long after the last look what another node has done is found. This node's own tasks ring.
   private static let rest = Duration.seconds(1)
   private static let longestPause = Duration.seconds(30)
@@ -100,7 +100,7 @@ final class OutboxRelay: Sendable {
 
   private func deliverPage(from source: String) async throws(StoreError) -> Step {
     let page = try await parts.timed("take-entries") { () throws(StoreError) in
-      try await parts.store.takeEntries(for: sink.name, relay: id, limit: Self.pageSize, hold: Self.hold)
+      try await parts.store.takeEntries(for: sink.name, relay: id, limit: Self.pageSize, hold: hold)
     }
     state.withLock { state in
       state.isDelivering = page != nil

@@ -16,10 +16,10 @@ extension API {
     let filter = StreamFilter(call.query, &problems)
     let position = call.fields.lastEventID.map { text in
       let position = text.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int64(text) : nil
-      if position == nil { problems.add("/header/Last-Event-ID", "must be the id of an event of this stream, or 0") }
+      if position == nil { problems.add("/header/Last-Event-ID", "the header 'Last-Event-ID' must be the id of an event of this stream, or 0") }
       return position ?? 0
     }
-    guard problems.all.isEmpty else { throw .invalid(problems.all) }
+    guard problems.all.isEmpty else { throw Parameters.problem(problems.all) }
     guard let stream = tasks.stream else {
       throw Problem(.streamOff, "the server keeps no stream of events; the setting events.streamSeconds turns it on")
     }
@@ -57,19 +57,28 @@ extension StreamFilter {
   fileprivate init(_ query: Parameters, _ problems: inout Problems) {
     self.init()
     task = query.read("taskId", "must be a task's id", &problems) { TaskID($0) }
-    queue = query.text("queue")
-    guard let type = query.text("type") else { return }
-    guard type.hasPrefix(Self.eventPrefix) else {
-      taskType = type
-      return
+    let names = "names of 1–128 characters of A-Z a-z 0-9 . _ : -, with commas between"
+    queues = Set(query.list("queue", names, &problems, Self.name) ?? [])
+    // No type of tasks begins as those of events do, or it could not be told which is meant.
+    let types = query.list("type", "\(names), and those of events be of \(Self.eventTypeNames)", &problems) { text in
+      Self.name(text).flatMap { $0.hasPrefix(Self.eventPrefix) && Self.eventType($0) == nil ? nil : $0 }
     }
-    eventType = query.read("type", "is no type of events: \(Self.eventTypes)", &problems) { text in
-      TaskEventType(rawValue: String(text.dropFirst(Self.eventPrefix.count)))
-    }
+    eventTypes = Set((types ?? []).compactMap(Self.eventType))
+    taskTypes = Set((types ?? []).filter { Self.eventType($0) == nil })
+  }
+
+  private static func name(_ text: Substring) -> String? {
+    let name = String(text)
+    return Limits.isName(name) ? name : nil
+  }
+
+  private static func eventType(_ name: String) -> TaskEventType? {
+    guard name.hasPrefix(eventPrefix) else { return nil }
+    return TaskEventType(rawValue: String(name.dropFirst(eventPrefix.count)))
   }
 
   private static let eventPrefix = "martlet.task."
-  private static let eventTypes = TaskEventType.allCases.map { eventPrefix + $0.rawValue }.joined(separator: ", ")
+  private static let eventTypeNames = TaskEventType.allCases.map { eventPrefix + $0.rawValue }.joined(separator: ", ")
 }
 
 /// What is written to one client, piece by piece.

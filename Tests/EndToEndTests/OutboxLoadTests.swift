@@ -1,0 +1,117 @@
+// Eight writers, and a relay that is killed at random: of everything that was acknowledged Kafka hears every event, in order.
+// MARTLET_OUTBOX_EVENTS says how many (`make chaos`: 50,000), MARTLET_OUTBOX_SEED repeats the choices of a run.
+
+internal import Foundation
+internal import KafkaBroker
+internal import MartletCore
+internal import PostgresServer
+internal import Synchronization
+internal import Testing
+
+extension EndToEnd {
+  @Suite("The outbox under load")
+  struct OutboxLoadTests {
+    private static let writers = 8
+    private static let batch = 50
+    /// A task that succeeds at once is told of in four.
+    private static let eventsOfTask = 4
+
+    @Test func `nothing is missing and nothing out of order, though the relay is killed at random`() async throws {
+      let wanted = ProcessInfo.processInfo.environment["MARTLET_OUTBOX_EVENTS"].flatMap { Int($0) } ?? 6000
+      var random = SplitMix(seed: SplitMix.seed(from: "MARTLET_OUTBOX_SEED"))
+      try await Scene.play { scene in
+        let kafka = try await SmallKafka.start()
+        let database = try await DatabaseServer(on: try await scene.postgres())
+        let settings = ["MARTLET_EVENTS_KAFKA_BROKERS": kafka.brokers.joined(separator: ",")]
+        let taker = Node("taker", roles: "api,scheduler,worker", database: database.url, executable: "martlet", in: scene)
+        let relays = ["relay 1", "relay 2"].map {
+          Node($0, roles: "api,notifier", database: database.url, executable: "martlet", in: scene)
+        }
+        try await taker.start()
+        for relay in relays { try await relay.start(settings) }
+        try await eventually("a relay attends") { try await Self.teller(relays) != nil }
+
+        let api = try #require(taker.api)
+        let pause = Duration.milliseconds(Int.random(in: 200...2000, using: &random))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+          for _ in 0..<Self.writers {
+            group.addTask { try await Self.write(wanted / Self.eventsOfTask / Self.writers, to: api) }
+          }
+          group.addTask {
+            try await Task.sleep(for: pause)
+            try await Self.killTeller(relays, settings, while: { try await Self.told(database) == 0 })
+          }
+          try await group.waitForAll()
+        }
+        try await api.allAreAtRest()
+        // The one that has taken over dies in the middle of what was left to tell.
+        try await Self.killTeller(relays, settings, while: { try await Self.waiting(database) > wanted })
+        try await eventually("all is told", within: .seconds(900)) { try await Self.waiting(database) == 0 }
+
+        let lengths = try await database.query("SELECT id, sequence FROM martlet.task_runs")
+        #expect(lengths.count >= wanted / Self.eventsOfTask - Self.writers * Self.batch)
+        var heard: [String: [Int]] = [:]
+        var repeated = 0
+        for record in try await KafkaContents.of("martlet.events", at: kafka.brokers).records {
+          let sequence = try #require(Int(record.headers["ce_sequence"] ?? ""))
+          if heard[record.key, default: []].contains(sequence) {
+            repeated += 1
+          } else {
+            heard[record.key, default: []].append(sequence)
+          }
+        }
+        var faults: [String] = []
+        for row in lengths {
+          let (id, length) = (row[0], try #require(Int(row[1])))
+          if heard[id] != Array(1...length) { faults.append("\(id): \(heard[id] ?? []) of \(length)") }
+        }
+        print("outbox: \(heard.values.reduce(0) { $0 + $1.count }) events of \(lengths.count) tasks, \(repeated) told twice")
+        #expect(faults.prefix(5) == [])
+        #expect(heard.count == lengths.count)
+        for node in [taker] + relays { #expect(try await node.stop() == .exited(0)) }
+        await kafka.remove()
+      }
+    }
+
+    private static func write(_ count: Int, to api: API) async throws {
+      var left = count
+      while left > 0 {
+        let tasks = [String](
+          repeating: #"{"type": "FAIL_SOMETIMES", "payload": {"probability": 0}}"#, count: min(left, batch))
+        let reply = try await api.post("/tasks/batch", #"{"tasks": [\#(tasks.joined(separator: ","))]}"#)
+        guard reply.status == 201 else { throw API.Unexpected(reply: reply) }
+        left -= tasks.count
+      }
+    }
+
+    /// Kills whoever delivers, once `isTooEarly` is over, and starts it again.
+    private static func killTeller(
+      _ relays: [Node], _ settings: [String: String], while isTooEarly: () async throws -> Bool
+    ) async throws {
+      try await eventually("it is time") { try await !isTooEarly() }
+      let teller = try await eventually("somebody tells") { try await Self.teller(relays) }
+      try await teller.kill()
+      try await teller.start(settings)
+    }
+
+    private static func teller(_ relays: [Node]) async throws -> Node? {
+      for relay in relays where relay.isAlive {
+        guard let ready = try? await relay.api?.get("/health/ready").json() else { continue }
+        let kafka = ready["components"]?.elements?.first { $0["name"]?.string == "kafka" }
+        if let kafka, kafka["detail"]?.string == nil { return relay }
+      }
+      return nil
+    }
+
+    private static func waiting(_ database: DatabaseServer) async throws -> Int {
+      try await database.number("SELECT count(*) FROM martlet.outbox")
+    }
+
+    /// Entries that were told of.
+    private static func told(_ database: DatabaseServer) async throws -> Int {
+      try await database.number(
+        "SELECT coalesce((SELECT sum(sequence) FROM martlet.task_runs), 0) - (SELECT coalesce(sum(last - first + 1), 0) FROM martlet.outbox)"
+      )
+    }
+  }
+}
