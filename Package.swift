@@ -131,7 +131,8 @@ let package = Package(
     .target(
       name: "MartletBench",
       dependencies: [
-        "MartletClient", "MartletCore", "MartletEngine", "MartletEvents", "MartletHTTP", "MartletPostgres", "MartletSQLite",
+        "MartletClient", "MartletCore", "MartletEngine", "MartletEvents", "MartletHTTP", "MartletPostgres",
+        "MartletSQLite",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),

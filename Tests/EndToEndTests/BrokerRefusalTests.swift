@@ -41,6 +41,7 @@ extension EndToEnd {
 
     @Test func `a RabbitMQ with another password, without the virtual host, or without the right to it`() async throws {
       let rabbit = try await RabbitServer.start()
+      try await rabbit.control("await_startup")
       try await rabbit.control("add_user", "small", "small-secret")
       try await rabbit.control("set_permissions", "small", "^$", "^$", "^$")
       for (url, words, secret) in [

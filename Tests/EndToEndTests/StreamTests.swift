@@ -17,9 +17,11 @@ extension EndToEnd {
     ]
 
     @Test(arguments: ["sqlite", "postgres"])
-    func `who comes back with Last-Event-ID hears every event once, though the node that tells them is killed under load`(
-      database: String
-    ) async throws {
+    func
+      `who comes back with Last-Event-ID hears every event once, though the node that tells them is killed under load`(
+        database: String
+      ) async throws
+    {
       try await Scene.play { scene in
         let isShared = database == "postgres"
         let url = isShared ? try await scene.postgres().url() : "sqlite:martlet.db"
@@ -39,7 +41,8 @@ extension EndToEnd {
                 while load.goOn {
                   number += 1
                   // Who is just being killed takes nothing, or does not say so: only what was acknowledged is counted on.
-                  if let id = try? await nodes[number % nodes.count].api?.submit(Self.tasks[number % Self.tasks.count]) {
+                  if let id = try? await nodes[number % nodes.count].api?.submit(Self.tasks[number % Self.tasks.count])
+                  {
                     load.accepted(id)
                   }
                   try await Task.sleep(for: .milliseconds(20))
@@ -130,7 +133,8 @@ extension EndToEnd {
       try await Scene.play { scene in
         let server = try await scene.serve(environment: isOn ? Self.settings : [:])
         let id = try await server.api.submit(
-          #"{"type": "FAIL_SOMETIMES", "payload": {"probability": 1}, "retries": 1, "backoff": {"baseSeconds": 1, "jitter": 0}}"#)
+          #"{"type": "FAIL_SOMETIMES", "payload": {"probability": 1}, "retries": 1, "backoff": {"baseSeconds": 1, "jitter": 0}}"#
+        )
         let (ending, program) = try await scene.martlet(
           ["tasks", "follow", id], environment: ["MARTLET_SERVER": server.api.address])
         #expect(ending == .exited(1))

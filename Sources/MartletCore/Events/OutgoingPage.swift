@@ -21,7 +21,8 @@ package struct OutgoingPage: Sendable {
           events.append(
             OutgoingEvent(
               task: entry.task, sequence: event.sequence, type: event.type, at: event.at,
-              lane: Lane(queue: story.record.queue, type: story.record.type), source: source, data: story.data(of: event),
+              lane: Lane(queue: story.record.queue, type: story.record.type), source: source,
+              data: story.data(of: event),
               deadLetter: event.type == .dead ? story.data(of: event, whole: deadLetters[entry.task]) : nil))
         }
       }

@@ -16,7 +16,10 @@ extension API {
     let filter = StreamFilter(call.query, &problems)
     let position = call.fields.lastEventID.map { text in
       let position = text.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int64(text) : nil
-      if position == nil { problems.add("/header/Last-Event-ID", "the header 'Last-Event-ID' must be the id of an event of this stream, or 0") }
+      if position == nil {
+        problems.add(
+          "/header/Last-Event-ID", "the header 'Last-Event-ID' must be the id of an event of this stream, or 0")
+      }
       return position ?? 0
     }
     guard problems.all.isEmpty else { throw Parameters.problem(problems.all) }

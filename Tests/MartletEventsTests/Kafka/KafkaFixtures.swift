@@ -31,7 +31,8 @@ enum KafkaFixtures {
   ) -> OutgoingEvent {
     OutgoingEvent(
       task: task(number), sequence: sequence, type: type, at: Timestamp(milliseconds: 1_700_000_000_123),
-      lane: Lane(queue: "default", type: "resize"), source: "/martlet/test", data: Array((data ?? #"{"queue":"default","n":\#(sequence)}"#).utf8),
+      lane: Lane(queue: "default", type: "resize"), source: "/martlet/test",
+      data: Array((data ?? #"{"queue":"default","n":\#(sequence)}"#).utf8),
       deadLetter: deadLetter.map { Array($0.utf8) })
   }
 

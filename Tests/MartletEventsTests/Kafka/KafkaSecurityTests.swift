@@ -13,7 +13,9 @@ internal import Testing
 
   /// A certificate that is its own authority, for 127.0.0.1.
   private static func identity(in folder: URL, _ name: String) async throws -> (certificate: String, key: String) {
-    let (certificate, key) = (folder.appendingPathComponent("\(name).pem").path, folder.appendingPathComponent(name).path)
+    let (certificate, key) = (
+      folder.appendingPathComponent("\(name).pem").path, folder.appendingPathComponent(name).path
+    )
     let status = try await Child([
       "/usr/bin/openssl", "req", "-x509", "-days", "2", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1",
       "-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key,
@@ -40,7 +42,8 @@ internal import Testing
       before: mock.brokers[0], user: "martlet", password: Self.password, certificate: ours.certificate, key: ours.key)
     func sink(_ properties: [String: String], timeout: Duration = .seconds(60)) -> KafkaSink {
       KafkaSink(
-        KafkaSettings(brokers: ["127.0.0.1:\(door.port)"], timeout: timeout, properties: properties), logger: KafkaFixtures.quiet)
+        KafkaSettings(brokers: ["127.0.0.1:\(door.port)"], timeout: timeout, properties: properties),
+        logger: KafkaFixtures.quiet)
     }
 
     let good = sink(Self.properties(ours.certificate))

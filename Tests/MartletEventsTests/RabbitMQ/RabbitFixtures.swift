@@ -76,7 +76,8 @@ func rabbitEvents(_ count: Int, tasks: Int = 10, padding: Int = 0) -> [OutgoingE
     return OutgoingEvent(
       task: TaskID(high: 0x0190_0000_0000_7000, low: 0x8000_0000_0000_0000 + UInt64(task)), sequence: step + 1,
       type: types[step % types.count], at: Timestamp(milliseconds: 1_770_000_000_123 + Int64(number)),
-      lane: Lane(queue: "default", type: "resize"), source: "/martlet/test", data: Array(#"{"queue":"default","note":"grün \#(filling)"}"#.utf8))
+      lane: Lane(queue: "default", type: "resize"), source: "/martlet/test",
+      data: Array(#"{"queue":"default","note":"grün \#(filling)"}"#.utf8))
   }
 }
 

@@ -33,6 +33,9 @@ package final class SimulatedNode: Sendable {
     package var wire: HintWire?
     /// The role `notifier`.
     package var sinks: @Sendable (Identity) -> [any EventSink] = { _ in [] }
+    /// The event stream; nil for none.
+    package var streamKept: Duration?
+    package var feedsStream = true
 
     package init() {}
   }
@@ -49,6 +52,8 @@ package final class SimulatedNode: Sendable {
     var settings = EngineSettings()
     settings.retention = options.retention
     settings.isScheduler = options.isScheduler
+    settings.streamKept = options.streamKept
+    settings.feedsStream = options.feedsStream
     settings.sinks = options.sinks(Identity(process: process, clock: clock))
     if options.isWorker {
       settings.worker = Worker.Settings(
