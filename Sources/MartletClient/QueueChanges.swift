@@ -22,6 +22,8 @@ public struct QueueChanges: Sendable, Hashable {
   public var burst: Limit<Int>?
   /// Tasks that may wait; beyond it submissions are refused: 1…1,000,000,000.
   public var maxDepth: Limit<Int>?
+  /// Who is told how its tasks ended, where neither they nor their types say it; unlimited leaves it to the installation.
+  public var notify: Limit<[NoticeTarget]>?
 
   /// Changes nothing yet.
   public init() {}
@@ -40,6 +42,7 @@ public struct QueueChanges: Sendable, Hashable {
       Self.write("ratePerSecond", ratePerSecond, to: &writer) { $0.double($1) }
       Self.write("burst", burst, to: &writer) { $0.int($1) }
       Self.write("maxDepth", maxDepth, to: &writer) { $0.int($1) }
+      Self.write("notify", notify, to: &writer) { $1.write(to: &$0) }
     }
     return writer.bytes
   }
@@ -67,6 +70,8 @@ public struct TypeRules: Sendable, Hashable {
   public var backoff: NewTask.Backoff?
   public var timeoutSeconds: Double?
   public var leaseSeconds: Double?
+  /// Who is told how they ended.
+  public var notify: [NoticeTarget]?
 
   /// Nothing.
   public init() {}
@@ -79,6 +84,7 @@ public struct TypeRules: Sendable, Hashable {
     var defaults = TypeDefaults()
     (defaults.queue, defaults.priority, defaults.retries) = (queue, priority, retries)
     (defaults.backoff, defaults.timeoutSeconds, defaults.leaseSeconds) = (backoff, timeoutSeconds, leaseSeconds)
+    defaults.notify = notify
     var writer = JSONWriter(capacity: 128)
     writer.object { writer in
       writer.name("defaults")
@@ -116,5 +122,6 @@ public struct TypeState: Sendable, Hashable {
     let its = TypeDefaults(defaults.slice, at: "/defaults", problems: &problems)
     (rules.queue, rules.priority, rules.retries) = (its.queue, its.priority, its.retries)
     (rules.backoff, rules.timeoutSeconds, rules.leaseSeconds) = (its.backoff, its.timeoutSeconds, its.leaseSeconds)
+    rules.notify = its.notify
   }
 }

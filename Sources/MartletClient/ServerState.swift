@@ -19,6 +19,8 @@ public struct QueueState: Sendable, Hashable {
   public var ratePerSecond: Double?
   public var burst: Int?
   public var maxDepth: Int?
+  /// Who is told how its tasks ended, where neither they nor their types say it.
+  public var notify: [NoticeTarget]?
   /// The whole object as it came.
   public var json: [UInt8]
 
@@ -37,6 +39,7 @@ public struct QueueState: Sendable, Hashable {
     ratePerSecond = try reader.double("ratePerSecond")
     burst = try reader.int("burst")
     maxDepth = try reader.int("maxDepth")
+    notify = reader.raw("notify").flatMap { try? JSONScanner.scan($0) }.flatMap { [NoticeTarget](template: $0) }
     json = reader.slice.bytes
   }
 }

@@ -31,6 +31,7 @@ struct MartletCommand: AsyncParsableCommand {
       SchedulesCommand.self,
       WorkersCommand.self,
       StatsCommand.self,
+      NotificationsCommand.self,
       AuditCommand.self,
       KeysCommand.self,
       TokenCommand.self,

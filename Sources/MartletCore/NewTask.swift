@@ -40,6 +40,8 @@ public struct NewTask: Sendable, Hashable {
   public var idempotencyKey: String?
   /// 1–255 characters: at most as many tasks of a key run at once in a queue as the queue's `concurrencyPerKey` says.
   public var concurrencyKey: String?
+  /// Who is told how it ended, at most 16; nil leaves it to the defaults, an empty list tells nobody.
+  public var notify: [NoticeTarget]?
 
   public init(type: String, payload: [UInt8] = Array("{}".utf8)) {
     self.type = type
@@ -75,6 +77,7 @@ package struct TaskDefaults: Sendable, Hashable {
   package var lease = Duration.seconds(30)
   package var backoff = RetryPolicy()
   package var maxPayloadBytes = 256 * 1024
+  package var notify: [NoticeTarget] = []
 
   package init() {}
 }
@@ -128,6 +131,8 @@ package struct AcceptedTask: Sendable, Hashable {
   package var idempotencyKey: String?
   package var concurrencyKey: String?
   package var scheduleName: String?
+  /// Who is told how it ends.
+  package var notify: [NoticeTarget] = []
   /// Who wants it done, as its first event tells.
   package var submittedBy = Actor.api
 
@@ -174,6 +179,7 @@ extension NewTask {
     problems.checkMetadata(metadata)
     if let idempotencyKey { problems.checkKey(idempotencyKey, at: "/idempotencyKey") }
     if let concurrencyKey { problems.checkText(concurrencyKey, lengths: 1...255, at: "/concurrencyKey") }
+    problems.checkNotify(notify)
     let tooLarge = payload.count > defaults.maxPayloadBytes
     let onlyTooLarge = tooLarge && problems.all.isEmpty
     if tooLarge {
@@ -193,6 +199,7 @@ extension NewTask {
     accepted.ref = ref
     accepted.idempotencyKey = idempotencyKey
     accepted.concurrencyKey = concurrencyKey
+    accepted.notify = notify ?? defaults.notify
     return accepted
   }
 

@@ -48,6 +48,8 @@ package struct TaskRecord: Sendable, Hashable {
   package var idempotencyKey: String?
   package var concurrencyKey: String?
   package var scheduleName: String?
+  /// Who is told how it ends.
+  package var notify: [NoticeTarget]
   /// The number of the latest event.
   package var sequence: Int
 
@@ -87,6 +89,7 @@ package struct TaskRecord: Sendable, Hashable {
     idempotencyKey = task.idempotencyKey
     concurrencyKey = task.concurrencyKey
     scheduleName = task.scheduleName
+    notify = task.notify
     sequence = status == .ready ? 2 : 1
   }
 }

@@ -6,7 +6,7 @@
 // repeat. Time is the store's own clock.
 
 package protocol TaskStore: WorkSource, QueueBook, ScheduleBook, APIKeyBook, AuditBook, BulkBook, ExplainBook,
-  HistoryBook, OutboxBook, StreamBook
+  HistoryBook, OutboxBook, StreamBook, NoticeBook
 {
   /// The store's clock.
   func now() async throws(StoreError) -> Timestamp
@@ -56,7 +56,8 @@ package protocol TaskStore: WorkSource, QueueBook, ScheduleBook, APIKeyBook, Aud
 
   /// Deletes at most `limit` final tasks, with all of their history, that have been final for longer than the policy keeps
   /// them; answers how many. Kept whatever their age: those that a task not yet final depends on, and those of an idempotency
-  /// key younger than `policy.keys`, and those of which a sink has not heard everything; the key of a deleted task goes with it.
+  /// key younger than `policy.keys`, those of which a sink has not heard everything, and those with a notice that is PENDING; the key of
+  /// a deleted task and its notices go with it.
   func prune(_ policy: RetentionPolicy, limit: Int) async throws(StoreError) -> Int
 
   /// Carries out commands from outside (`SteeringDecision` decides). One verdict per command, in order. What changes something is

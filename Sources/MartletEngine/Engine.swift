@@ -23,6 +23,10 @@ package struct EngineSettings: Sendable {
   package var streamKept: Duration?
   /// Whether this node puts events into the stream, where there is one.
   package var feedsStream = true
+  /// How this node tells people how their tasks ended. Nil without the role `notifier`.
+  package var noticeSender: (any NoticeSender)?
+  /// What is wrong with a receiver that a task names, beyond what can be seen from its form; the rest of a sentence.
+  package var noticeProblem: @Sendable (NoticeTarget) -> String? = { _ in nil }
 
   package init() {}
 }
@@ -39,6 +43,7 @@ package final class Engine: Sendable {
   private let remoteWorkers = RemoteWorkers()
   private let leaseBook = LeaseBook()
   private let relays: [OutboxRelay]
+  private let notifier: Notifier?
   private let finished = Alarm()
 
   /// - Parameters:
@@ -50,15 +55,16 @@ package final class Engine: Sendable {
     self.settings = settings
     let parts = EngineParts(
       store: store, clock: clock, random: random, metrics: metrics, logger: logger,
-      keyRetention: settings.retention.keys)
+      keyRetention: settings.retention.keys, noticeProblem: settings.noticeProblem)
     self.parts = parts
     let stream = settings.streamKept.map { _ in EventStream(parts) }
     relays =
       settings.sinks.map { OutboxRelay($0, parts, node: settings.host) }
       + (settings.feedsStream ? stream.map { [.stream($0, parts, node: settings.host)] } ?? [] : [])
+    notifier = settings.noticeSender.map { Notifier($0, parts) }
     service = TaskService(
       parts, registry: registry, defaults: settings.defaults, storeNote: settings.storeNote, relays: relays,
-      stream: stream)
+      stream: stream, notifier: notifier)
     schedules = ScheduleService(parts, service.submitter, zones: settings.zones)
     let source = WorkDesk(parts)
     let broker = ClaimBroker(source: source, clock: clock, random: random, logger: logger)
@@ -98,6 +104,7 @@ package final class Engine: Sendable {
       group.addTask { await self.parts.probe.run() }
       for relay in relays { group.addTask { await relay.run() } }
       if let stream = service.stream { group.addTask { await stream.run() } }
+      if let notifier { group.addTask { await notifier.run() } }
       if let worker {
         await worker.run()
         if !Task.isCancelled, let id = settings.worker?.id { await unregister(id) }
@@ -167,12 +174,15 @@ final class EngineParts: Sendable {
   let keyRetention: Duration
   /// Rings for the next look at actions in bulk.
   let bulk = Alarm()
+  let notices = NoticeBell()
+  let noticeProblem: @Sendable (NoticeTarget) -> String?
 
   init(
     store: any TaskStore, clock: any EngineClock, random: RandomSource, metrics: TaskMetrics, logger: Logger,
-    keyRetention: Duration
+    keyRetention: Duration, noticeProblem: @escaping @Sendable (NoticeTarget) -> String?
   ) {
     self.keyRetention = keyRetention
+    self.noticeProblem = noticeProblem
     self.store = store
     self.clock = clock
     self.random = random
@@ -198,6 +208,14 @@ final class EngineParts: Sendable {
     "submit", "claim", "finish", "steer", "promote", "rescue", "settle", "bulk", "advance-schedules",
     "trigger-schedule",
   ]
+
+  /// Of receivers whose form is right.
+  func noticeProblems(_ targets: [NoticeTarget]?) -> [ValidationProblem] {
+    (targets ?? []).prefix(NoticeTarget.most).enumerated().compactMap { index, target in
+      guard target.problem == nil, let detail = noticeProblem(target) else { return nil }
+      return ValidationProblem(pointer: "/notify/\(index)/\(target.channel.rawValue)", detail: detail)
+    }
+  }
 
   /// An attempt ended and left its task so: tell whoever it concerns.
   func settled(_ id: TaskID, lane: Lane, status: TaskStatus) {

@@ -53,7 +53,6 @@ struct Problem: Error, Sendable {
     case invalid
     case idempotencyKeyReused = "idempotency-key-reused"
     case dependencyCycle = "dependency-cycle"
-    case notYetSupported = "not-yet-supported"
     case rateLimited = "rate-limited"
     case queueFull = "queue-full"
     case headersTooLarge = "headers-too-large"
@@ -75,7 +74,7 @@ struct Problem: Error, Sendable {
       case .positionGone: 410
       case .payloadTooLarge, .bodyTooLarge: 413
       case .unsupportedMediaType: 415
-      case .invalid, .idempotencyKeyReused, .dependencyCycle, .notYetSupported: 422
+      case .invalid, .idempotencyKeyReused, .dependencyCycle: 422
       case .rateLimited, .queueFull: 429
       case .headersTooLarge: 431
       case .internal: 500
@@ -103,7 +102,6 @@ struct Problem: Error, Sendable {
       case .invalid: "The request is not valid"
       case .idempotencyKeyReused: "The idempotency key was used for another request"
       case .dependencyCycle: "Tasks wait for each other in a ring"
-      case .notYetSupported: "Not supported yet"
       case .rateLimited: "Too many requests"
       case .queueFull: "The queue is full"
       case .headersTooLarge: "The request's header is too large"
@@ -179,6 +177,10 @@ extension Problem {
 
   static func noTask(_ text: String) -> Problem {
     Problem(.notFound, "there is no task '\(text)'")
+  }
+
+  static func noNotice(_ text: String) -> Problem {
+    Problem(.notFound, "there is no notice '\(text)'")
   }
 
   static func noGraph(_ text: String) -> Problem {

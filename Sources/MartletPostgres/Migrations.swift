@@ -15,6 +15,7 @@ struct Migrations: Sendable {
     ("V0008_submitters", PackageResources.V0008_submitters_sql),
     ("V0009_outbox", PackageResources.V0009_outbox_sql),
     ("V0010_stream", PackageResources.V0010_stream_sql),
+    ("V0011_notices", PackageResources.V0011_notices_sql),
   ]
 
   static var names: [String] { all.map(\.name) }

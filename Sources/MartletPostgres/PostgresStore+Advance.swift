@@ -11,12 +11,15 @@ extension PostgresStore {
       let made = steps.filter { $0.task != nil }
       let linked = LinkedTasks(made.compactMap { step in step.task.map { Submission([$0]) } }, replaced: [:])
       let lanes = try await lanes(of: linked.tasks.map(\.task))
+      try await switchNoticesOn(for: linked.tasks.map(\.task))
       var queries = [Query(Self.lockSchedules, .texts(steps.map(\.name)))]
       if !made.isEmpty { queries += [lockDepths(of: linked), insertion(of: linked, lanes, for: made)] }
       queries.append(move(steps, lanes: lanes, of: linked))
+      let moved = queries.count - 1
+      queries += noteReceivers(of: linked.tasks.map(\.task))
       let rows = try await pool.transaction(queries)
       if !made.isEmpty { _ = try judged(linked, lanes, [rows[2]]) }
-      let verdicts = zip(steps, rows[queries.count - 1].map { Outcome(&$0) }).map { step, outcome in
+      let verdicts = zip(steps, rows[moved].map { Outcome(&$0) }).map { step, outcome in
         outcome.verdict(on: step)
       }
       guard verdicts.count == steps.count else { throw UnreadableRow(what: "no answer about schedules") }

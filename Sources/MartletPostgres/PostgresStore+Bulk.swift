@@ -250,10 +250,3 @@ struct BulkTurn: Sendable {
   var page: BulkPage
   var hold: Duration
 }
-
-extension QueuePattern {
-  /// For LIKE: of the characters that it knows a name may have `_`.
-  fileprivate var likePattern: String {
-    description.replacing("_", with: "\\_").replacing("*", with: "%")
-  }
-}

@@ -25,14 +25,14 @@ extension PostgresStore {
       }
       let ahead = rows[3].first { Int($0.int()) } ?? 0
       facts.ahead = ahead > ExplainFacts.mostAhead ? nil : ahead
-      let limits = rows[4].first { Self.limits(&$0) } ?? ExplainFacts.Situation()
+      let limits = try rows[4].first { try Self.limits(&$0) } ?? ExplainFacts.Situation()
       facts.limits = ExplainFacts.Limits(limits, isReady: task.status == .ready, now: situation.now)
       facts.workers = workers
       return facts
     }
   }
 
-  private static func limits(_ columns: inout Columns) -> ExplainFacts.Situation {
+  private static func limits(_ columns: inout Columns) throws -> ExplainFacts.Situation {
     var situation = ExplainFacts.Situation()
     situation.isTypePaused = columns.bool()
     situation.running = Int(columns.int())
@@ -40,7 +40,7 @@ extension PostgresStore {
     let isSet = columns.bool()
     let tokens = columns.optionalDouble()
     let countedAt = columns.optionalTime()
-    if isSet { situation.queue = QueueSettings(&columns) }
+    if isSet { situation.queue = try QueueSettings(&columns) }
     if let tokens, let countedAt { situation.bucket = RateBucket(tokens: tokens, countedAt: countedAt) }
     return situation
   }
@@ -49,7 +49,8 @@ extension PostgresStore {
     "read_limits",
     """
     SELECT coalesce((SELECT t.paused FROM type_settings t WHERE t.type = l.type), false), u.count, w.taken,
-      s.queue IS NOT NULL, b.tokens, b.counted_at, s.paused, s.concurrency, s.per_key, s.rate, s.burst, s.max_depth
+      s.queue IS NOT NULL, b.tokens, b.counted_at, s.paused, s.concurrency, s.per_key, s.rate, s.burst, s.max_depth,
+      s.notify
     FROM task_runs r CROSS JOIN LATERAL (SELECT queue, type FROM lanes WHERE id = r.lane LIMIT 1) l
       CROSS JOIN LATERAL (\(countSQL([.running], in: "l.queue", if: "true"))) u
       LEFT JOIN queue_settings s ON s.queue = l.queue

@@ -132,7 +132,7 @@ extension PostgresStore {
 
 extension QueuePattern {
   /// For LIKE, whose own signs are `%` and `_`; only the latter can be in a name.
-  fileprivate var likePattern: String {
+  var likePattern: String {
     description.replacing("_", with: "\\_").replacing("*", with: "%")
   }
 }

@@ -52,6 +52,11 @@ extension PostgresStore {
         SELECT t.place FROM gone g CROSS JOIN LATERAL (SELECT ctid AS place FROM results WHERE task = g.id LIMIT 1) t
       ) x WHERE r.ctid = x.place
     ),
+    told_of AS (
+      DELETE FROM notices n USING (
+        SELECT t.place FROM gone g CROSS JOIN LATERAL (SELECT ctid AS place FROM notices WHERE task = g.id OFFSET 0) t
+      ) x WHERE n.ctid = x.place
+    ),
     lines AS (
       DELETE FROM attempt_lines l USING (
         SELECT t.place FROM gone g CROSS JOIN LATERAL (SELECT ctid AS place FROM attempt_lines WHERE task = g.id OFFSET 0) t
@@ -140,7 +145,8 @@ extension PostgresStore {
         WHERE a.has_children AND d.parent = a.id AND (c.status NOT IN (5, 6, 7) OR NOT d.met AND \(isToBeMet)) LIMIT 1
       ) w ON true
       LEFT JOIN LATERAL (SELECT true AS is_untold FROM outbox o WHERE o.task = a.id LIMIT 1) t ON true
-      WHERE k.is_young IS NULL AND w.is_waiting IS NULL AND t.is_untold IS NULL
+      LEFT JOIN LATERAL (SELECT true AS is_pending FROM notices o WHERE o.task = a.id AND o.status = 1 LIMIT 1) n ON true
+      WHERE k.is_young IS NULL AND w.is_waiting IS NULL AND t.is_untold IS NULL AND n.is_pending IS NULL
       LIMIT $5::bigint
     ),
     \(deletionSQL),

@@ -26,7 +26,7 @@ extension PostgresStore {
   private static func pageSQL(age: String) -> String {
     """
     page AS MATERIALIZED (
-      SELECT r.*, coalesce(k.is_young, o.is_untold) AS is_kept FROM turn, clock, (SELECT id FROM unnest($2::uuid[]) AS i(id) ORDER BY id) i
+      SELECT r.*, coalesce(k.is_young, o.is_untold, n.is_pending) AS is_kept FROM turn, clock, (SELECT id FROM unnest($2::uuid[]) AS i(id) ORDER BY id) i
       CROSS JOIN LATERAL (
         SELECT t.ctid AS place, t.id, t.has_children FROM task_runs t WHERE t.id = i.id AND t.status = 6
         LIMIT 1 FOR UPDATE OF t
@@ -39,6 +39,7 @@ extension PostgresStore {
         WHERE b.key IS NOT NULL AND t.key = b.key AND t.created_at > now - \(age)::bigint AND i.id = ANY (t.tasks) LIMIT 1
       ) k ON true
       LEFT JOIN LATERAL (SELECT true AS is_untold FROM outbox t WHERE t.task = i.id LIMIT 1) o ON true
+      LEFT JOIN LATERAL (SELECT true AS is_pending FROM notices t WHERE t.task = i.id AND t.status = 1 LIMIT 1) n ON true
     )
     """
   }

@@ -7,7 +7,7 @@ extension PostgresStore {
   package func queueSettings() async throws(StoreError) -> [String: QueueSettings] {
     try await repeating { _ in
       let rows = try await pool.run(Query(Self.readQueueSettings), .background)
-      return Dictionary(rows.map { ($0.text(), QueueSettings(&$0)) }) { first, _ in first }
+      return Dictionary(try rows.map { ($0.text(), try QueueSettings(&$0)) }) { first, _ in first }
     }
   }
 
@@ -26,7 +26,7 @@ extension PostgresStore {
       let rows = try await claimsLetIn { () async throws(PostgresFailure) in
         try await pool.transaction(queries, .background)
       }
-      guard let settings = rows[queries.count - 2].first({ QueueSettings(&$0) }) else {
+      guard let settings = try rows[queries.count - 2].first({ try QueueSettings(&$0) }) else {
         throw UnreadableRow(what: "no settings of a queue")
       }
       limits.set(queue, isLimited: settings.isLimited)
@@ -81,6 +81,7 @@ extension PostgresStore {
     }
     return [.bool(patch.isPaused)] + number(patch.concurrency) + number(patch.concurrencyPerKey)
       + pair(patch.ratePerSecond) { .double($0) } + number(patch.burst) + number(patch.maxDepth)
+      + pair(patch.notify) { .text($0?.text) }
   }
 }
 
@@ -101,7 +102,7 @@ extension PostgresStore {
 
 extension QueueSettings {
   /// Reads `PostgresStore.settingsColumns`.
-  init(_ columns: inout Columns) {
+  init(_ columns: inout Columns) throws {
     self.init()
     isPaused = columns.bool()
     concurrency = columns.optionalInt().map { Int($0) }
@@ -109,6 +110,7 @@ extension QueueSettings {
     ratePerSecond = columns.optionalDouble()
     burst = columns.optionalInt().map { Int($0) }
     maxDepth = columns.optionalInt().map { Int($0) }
+    notify = try columns.optionalText().map { try [NoticeTarget](column: $0) }
   }
 }
 
@@ -120,7 +122,7 @@ extension PostgresStore {
     "coalesce(\(settings).burst::float8, greatest(1, \(settings).rate))"
   }
 
-  private static let settingsColumns = "paused, concurrency, per_key, rate, burst, max_depth"
+  private static let settingsColumns = "paused, concurrency, per_key, rate, burst, max_depth, notify"
 
   private static let readQueueSettings = Statement(
     "read_queue_settings", "SELECT queue, \(settingsColumns) FROM queue_settings")
@@ -158,7 +160,8 @@ extension PostgresStore {
         per_key = CASE WHEN $6::boolean THEN $7::integer ELSE s.per_key END,
         rate = CASE WHEN $8::boolean THEN $9::double precision ELSE s.rate END,
         burst = CASE WHEN $10::boolean THEN $11::integer ELSE s.burst END,
-        max_depth = CASE WHEN $12::boolean THEN $13::integer ELSE s.max_depth END
+        max_depth = CASE WHEN $12::boolean THEN $13::integer ELSE s.max_depth END,
+        notify = CASE WHEN $14::boolean THEN $15::text ELSE s.notify END
       WHERE s.queue = $2
       RETURNING s.*
     ),

@@ -59,7 +59,8 @@ let recordColumns = """
   r.progress_message, b.created_at, b.retries, r.timeout_ms, r.lease_ms, b.backoff, b.run_at, b.tags, b.metadata,
   b.traceparent, b.replay_of, b.delay_ms, CASE WHEN $1::boolean THEN b.payload END,
   CASE WHEN $2::boolean THEN x.result END, x.truncated, e.error_type, e.error_message, e.error_stack,
-  b.dependencies, b.on_failure, b.ref, b.graph_id, b.idempotency_key, b.concurrency_key, b.schedule_name
+  b.dependencies, b.on_failure, b.ref, b.graph_id, b.idempotency_key, b.concurrency_key, b.schedule_name,
+  b.notify
   """
 
 /// The tables of `recordColumns` besides `task_runs r`.
@@ -140,6 +141,7 @@ extension TaskRecord {
     idempotencyKey = columns.optionalText()
     concurrencyKey = columns.optionalText()
     scheduleName = columns.optionalText()
+    notify = try [NoticeTarget](column: columns.optionalText())
   }
 }
 

@@ -41,6 +41,7 @@ package final class PostgresStore: TaskStore {
   let deepQueues = DeepQueues()
   let touches = TouchReading()
   let outboxPlaces = OutboxPlaces()
+  let noticeSwitch = NoticeSwitch()
   let bell: Bell
   let clock: (@Sendable () -> Timestamp)?
   private let listener: Listener

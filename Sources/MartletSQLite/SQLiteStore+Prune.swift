@@ -65,6 +65,7 @@ private let mayGo = """
   ((r.status = 5 AND r.finished_at <= ?1) OR (r.status = 6 AND r.finished_at <= ?2) OR (r.status = 7 AND r.finished_at <= ?3))
     AND NOT EXISTS (SELECT 1 FROM idempotency_keys k WHERE k.task = r.id AND k.created_at > ?4)
     AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.task = r.id)
+    AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.task = r.id AND n.status = 1)
     AND NOT (r.has_children AND EXISTS (
       SELECT 1 FROM dependencies d CROSS JOIN task_runs c ON c.id = d.child
       WHERE d.parent = r.id AND c.status NOT IN (5, 6, 7)))
@@ -91,7 +92,7 @@ extension WriteTransaction {
     for statement in [
       "DELETE FROM task_bodies WHERE id = ?1", "DELETE FROM attempts WHERE task = ?1",
       "DELETE FROM events WHERE task = ?1", "DELETE FROM results WHERE task = ?1",
-      "DELETE FROM attempt_lines WHERE task = ?1",
+      "DELETE FROM attempt_lines WHERE task = ?1", "DELETE FROM notices WHERE task = ?1",
     ] {
       try prepared(statement).run(row.id)
     }

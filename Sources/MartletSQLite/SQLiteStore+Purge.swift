@@ -5,7 +5,7 @@ internal import MartletCore
 extension WriteTransaction {
   enum Purge {
     case deleted
-    /// For its idempotency key, or for a sink that has not heard of it.
+    /// For its idempotency key, or for a sink or a receiver of notices that has not heard of it.
     case kept
     /// More wait for it than this transaction may still tell: some of them were told perhaps, and it is still there.
     case unfinished
@@ -17,6 +17,7 @@ extension WriteTransaction {
         """
         SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE task = ?1 AND created_at > ?2)
           OR EXISTS (SELECT 1 FROM outbox WHERE task = ?1)
+          OR EXISTS (SELECT 1 FROM notices WHERE task = ?1 AND status = 1)
         """
       ).row(row.id, now + (.zero - keys)) { $0.bool() } ?? false
     if isKept { return .kept }

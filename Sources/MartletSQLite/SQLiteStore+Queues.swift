@@ -42,7 +42,7 @@ extension SQLiteStore {
 
 extension Database {
   func queueSettings() throws -> [String: QueueSettings] {
-    let rows = try prepared("SELECT queue, paused, concurrency, per_key, rate, burst, max_depth FROM queues")
+    let rows = try prepared("SELECT queue, paused, concurrency, per_key, rate, burst, max_depth, notify FROM queues")
       .rows { columns in
         let queue = columns.text()
         var settings = QueueSettings()
@@ -52,6 +52,7 @@ extension Database {
         settings.ratePerSecond = columns.optionalDouble()
         settings.burst = columns.optionalInt().map { Int($0) }
         settings.maxDepth = columns.optionalInt().map { Int($0) }
+        settings.notify = try columns.optionalText().map { try [NoticeTarget](column: $0) }
         return (queue, settings)
       }
     return Dictionary(rows, uniquingKeysWith: { _, last in last })
@@ -66,16 +67,16 @@ extension WriteTransaction {
     let keepsBucket = hasRate && new.ratePerSecond == old.ratePerSecond && new.capacity == old.capacity
     try prepared(
       """
-      INSERT INTO queues (queue, paused, concurrency, per_key, rate, burst, max_depth, tokens, counted_at)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+      INSERT INTO queues (queue, paused, concurrency, per_key, rate, burst, max_depth, tokens, counted_at, notify)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?11)
       ON CONFLICT DO UPDATE SET paused = excluded.paused, concurrency = excluded.concurrency, per_key = excluded.per_key,
-        rate = excluded.rate, burst = excluded.burst, max_depth = excluded.max_depth,
+        rate = excluded.rate, burst = excluded.burst, max_depth = excluded.max_depth, notify = excluded.notify,
         tokens = CASE WHEN ?10 THEN tokens ELSE excluded.tokens END,
         counted_at = CASE WHEN ?10 THEN counted_at ELSE excluded.counted_at END
       """
     ).run(
       queue, new.isPaused, new.concurrency, new.concurrencyPerKey, new.ratePerSecond, new.burst, new.maxDepth,
-      hasRate ? new.capacity : nil, hasRate ? now : nil, keepsBucket)
+      hasRate ? new.capacity : nil, hasRate ? now : nil, keepsBucket, new.notify?.text)
     try renewSettings()
     if new.concurrencyPerKey ?? .max > old.concurrencyPerKey ?? .max { try walkKeys(of: queue) }
     return new

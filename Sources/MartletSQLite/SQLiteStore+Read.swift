@@ -46,7 +46,7 @@ let recordColumns = """
   r.progress_message, b.created_at, b.retries, b.timeout_ms, b.lease_ms, b.backoff, b.run_at, b.tags, b.metadata,
   b.traceparent, b.replay_of, b.delay_ms, CASE WHEN ?1 THEN b.payload END, CASE WHEN ?2 THEN x.result END, x.truncated, e.error_type,
   e.error_message, e.error_stack, l.dependencies, l.on_failure, l.ref, l.graph, l.idempotency_key, l.concurrency_key,
-  l.schedule
+  l.schedule, b.notify
   """
 
 /// The tables of `recordColumns` besides `task_runs r`.
@@ -109,6 +109,7 @@ extension TaskRecord {
       runAt: runAt, retries: retries, backoff: backoff, timeout: timeout, lease: lease, expiresAt: expiresAt,
       tags: tags, metadata: metadata, traceparent: traceparent, replayOf: replayOf)
     try accepted.readLinks(&columns)
+    accepted.notify = try [NoticeTarget](column: columns.optionalText())
     self.init(accepted, acceptedAt: createdAt)
     self.delay = delay
     self.payload = payload

@@ -48,31 +48,33 @@ extension WriteTransaction {
     let isNew = try prepared(
       """
       INSERT INTO task_bodies (id, created_at, payload, retries, timeout_ms, lease_ms, backoff, run_at, tags, metadata,
-        traceparent, replay_of, delay_ms, submitted_by)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+        traceparent, replay_of, delay_ms, submitted_by, notify)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
       ON CONFLICT DO NOTHING
       """
     ).run(
       task.id, now, task.payload, task.retries, task.timeout.wholeMilliseconds, task.lease.wholeMilliseconds,
       column(of: task.backoff), task.runAt, JSONColumn.strings(task.tags), JSONColumn.map(task.metadata),
       task.traceparent,
-      task.replayOf, task.delayMilliseconds, task.submittedBy == Actor.api ? nil : task.submittedBy)
+      task.replayOf, task.delayMilliseconds, task.submittedBy == Actor.api ? nil : task.submittedBy,
+      task.notify.column)
     guard isNew == 1 else { return false }
     let (initial, availableAt) = task.initial(now: now)
     let status = unmet > 0 ? .pending : initial
     if task.hasLinks { try insertLinks(of: task) }  // the run row's trigger looks for its key there
     let isKeyed = task.concurrencyKey != nil
     if isKeyed { try makeKeyTriggers() }
+    if !task.notify.isEmpty { try noticesAreWritten() }
     try prepared(
       """
       INSERT INTO task_runs (id, queue, type, status, urgency, available_at, max_attempts, sequence, updated_at, ready_at,
-        ready_sequence, expires_at, unmet, has_children, keyed, blocked)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15)
+        ready_sequence, expires_at, unmet, has_children, keyed, blocked, notifies)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, ?16)
       """
     ).run(
       task.id, task.queue, task.type, status.code, 10 - task.priority, availableAt, task.retries + 1,
       status == .ready ? 2 : 1, now, status == .ready ? now : nil, status == .ready ? 2 : 0, task.expiresAt, unmet,
-      hasChildren, isKeyed)
+      hasChildren, isKeyed, task.notify.mask)
     count(Lane(queue: task.queue, type: task.type), from: nil, to: status)
     return true
   }

@@ -20,6 +20,10 @@ struct OperationTests {
       ["tasks", "cancel", "0190a7c4-5e1b-7cc3-98c4-dc0c0c07398f", "--type", "mail"],
       ["dead-letters", "purge", "--all", "--rate", "0"], ["dead-letters", "purge", "--all", "--limit", "0"],
       ["bulk", "show"], ["bulk", "stop", "7"], ["audit", "--created-after", "yesterday"],
+      ["notifications", "list", "--task", "7"], ["notifications", "list", "--status", "RUNNING"],
+      ["notifications", "resend"], ["notifications", "resend", ""], ["submit", "t", "--notify", ""],
+      ["submit", "t", "--notify", "a@example.com,SOON"],
+      ["submit", "t", "--notify", "nobody"], ["types", "set", "t", "--notify", "a@example.com", "--clear", "notify"],
     ])
   func usage(arguments: [String]) async throws {
     let (run, requests) = try await Program.run(arguments) { _, _ in .json(200, "{}") }
@@ -127,6 +131,12 @@ struct OperationTests {
       {"id":7,"at":"2026-02-01T10:00:00.000Z","actor":"key:ops","action":"task.patch","target":"\(id)",\
       "detail":{"fields":["priority"]}}
       """
+    let notice = """
+      {"id":"\(id).4.0","taskId":"\(id)","taskType":"resize","queue":"default","channel":"webhook","target":"https://hooks.example/x",\
+      "type":"task.failed","taskStatus":"DEAD","status":"PENDING","attempts":2,"maxAttempts":15,\
+      "nextAttemptAt":"2026-02-01T10:00:05.000Z","lastError":"answered 500","createdAt":"2026-02-01T10:00:00.000Z",\
+      "updatedAt":"2026-02-01T10:00:01.000Z"}
+      """
     let explanation = """
       {"status":"PENDING","blockers":[{"kind":"dependency","detail":"waits for x (DEAD)"}],"queuePosition":null,\
       "nextAttemptAt":null}
@@ -137,6 +147,11 @@ struct OperationTests {
       (
         ["audit", "--actor", "key:ops"], Fixtures.list([entry]), ["task.patch", "key:ops", #"{"fields":["priority"]}"#]
       ),
+      (
+        ["notifications", "list", "--task", id, "--status", "pending,DEAD"], Fixtures.list([notice]),
+        ["\(id).4.0", "PENDING", "task.failed", "https://hooks.example/x", "2/15", "answered 500"]
+      ),
+      (["notifications", "resend", "\(id).4.0"], notice, ["\(id).4.0", "PENDING"]),
       (["tasks", "explain", id], explanation, ["PENDING", "dependency", "waits for x (DEAD)"]),
     ]
     for (arguments, json, words) in cases {
@@ -146,6 +161,41 @@ struct OperationTests {
       let (plain, _) = try await Program.run(arguments + ["--json"]) { _, _ in .json(200, json) }
       #expect(plain.output.contains(json), "\(plain.output)")
     }
+  }
+
+  @Test("notices are asked for by task and status, and sent again by their ids")
+  func notices() async throws {
+    let arguments = ["notifications", "list", "--task", id, "--status", "dead", "--limit", "5"]
+    let (list, asked) = try await Program.run(arguments) { _, _ in .json(200, Fixtures.list([])) }
+    #expect(list.status == 0 && list.output.contains("no notices"))
+    #expect(asked.map(\.target) == ["/notifications?taskId=\(id)&status=DEAD&limit=5"])
+    let (resent, requests) = try await Program.run(["notifications", "resend", "a/b"]) { _, _ in
+      .problem(404, #"{"status":404,"code":"not-found","detail":"there is no notice 'a/b'"}"#)
+    }
+    #expect(resent.status == 4)
+    #expect(requests.map { "\($0.method) \($0.target)" } == ["POST /notifications/a%2Fb/resend"])
+  }
+
+  @Test("who is to be told goes with the task and with a type, which keeps it when it is paused")
+  func notify() async throws {
+    let (run, requests) = try await Program.run([
+      "submit", "t", "--notify", "https://a.example/x?y=1,2", "--notify", "ops@example.com,dead,CANCELLED",
+    ]) { request, _ in
+      request.path == "/workers" ? .json(200, Fixtures.list([])) : .json(201, Fixtures.taskJSON())
+    }
+    #expect(run.status == 0, "\(run.errors)")
+    let expected =
+      #""notify":[{"webhook":"https://a.example/x?y=1,2","on":["SUCCESS","DEAD"]},"#
+      + #"{"email":"ops@example.com","on":["DEAD","CANCELLED"]}]"#
+    #expect(requests.first { $0.method == "POST" }?.text.contains(expected) == true)
+    let defaults = #"{"notify":[{"email":"a@example.com","on":["DEAD"]}]}"#
+    let type = #"{"name":"t","defaults":\#(defaults),"paused":false,"workers":[],"counts":{}}"#
+    let (paused, sent) = try await Program.run(["types", "pause", "t"]) { request, _ in
+      .json(200, request.method == "GET" ? Fixtures.list([type]) : type)
+    }
+    #expect(paused.status == 0, "\(paused.errors)")
+    #expect(
+      sent.last?.text == #"{"defaults":{"notify":[{"email":"a@example.com","on":["DEAD"]}]},"paused":true}"#)
   }
 
   @Test("tasks show tells why a task is not running, but not of one that has ended")

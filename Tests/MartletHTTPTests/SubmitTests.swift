@@ -148,25 +148,6 @@ internal import Testing
     }
   }
 
-  @Test(arguments: [
-    ("notify", "{}"), ("notify", #"[{"email":"ops@example.com","on":["DEAD"]}]"#),
-  ])
-  func `a field that is still to come is refused by its name, never ignored`(name: String, value: String) async throws {
-    try await HTTPHarness.run { harness in
-      let reply = try await harness.post("/tasks", #"{"type":"resize","\#(name)":\#(value)}"#)
-      try reply.expectProblem(422, "not-yet-supported")
-      #expect(try reply.pointers == ["/\(name)"])
-    }
-  }
-
-  @Test func `every unsupported field is named at once, with what else is wrong`() async throws {
-    try await HTTPHarness.run { harness in
-      let reply = try await harness.post("/tasks", #"{"notify":[{}],"concurrencyKey":7,"prioritty":3}"#)
-      try reply.expectProblem(422, "not-yet-supported")
-      #expect(try Set(reply.pointers) == ["/notify", "/concurrencyKey", "/prioritty", "/type"])
-    }
-  }
-
   @Test func `all problems are told at once`() async throws {
     try await HTTPHarness.run { harness in
       let kinds = try await harness.post("/tasks", #"{"priority":"high","tags":[1,"a"],"delaySecond":3}"#)

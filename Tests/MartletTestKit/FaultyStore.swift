@@ -11,6 +11,7 @@ package enum StoreOperation: String, CaseIterable, Sendable {
   case begin, dueBulk, carryOn, endBulk, bulkJob, bulkJobs, count, pruneBulk, facts
   case attend, takeEntries, settleEntries, release, sinks
   case appendToStream, streamPage, pruneStream
+  case takeNotices, settleNotices, notices, notice, resend, abandonNotices, waitingNotices
   case putSchedule, deleteSchedule, schedule, schedules, dueSchedules, advanceSchedules
 }
 

@@ -78,7 +78,7 @@ extension MemoryState {
 
   /// Somebody has not heard of it yet.
   func isUntold(_ id: TaskID) -> Bool {
-    sinks.values.contains { $0.entries.contains { $0.entry.task == id } }
+    sinks.values.contains { $0.entries.contains { $0.entry.task == id } } || isToBeTold(id)
   }
 }
 

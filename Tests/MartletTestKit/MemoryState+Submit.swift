@@ -53,6 +53,7 @@ extension MemoryState {
         tasks[first]?.record.graphID = new
       }
     }
+    if !task.notify.isEmpty { hasReceivers = true }
     tasks[task.id] = MemoryTask(task, unmet: Set(unmet), now: now)
   }
 
@@ -123,6 +124,7 @@ extension MemoryState {
       tasks[child]?.parents.remove(id)
     }
     tasks[id] = nil
+    notices.removeAll { $0.record.id.task == id }
     // A key is answered with all of its tasks or not at all.
     for (text, key) in keys where key.tasks.contains(id) { keys[text] = nil }
   }

@@ -22,6 +22,10 @@ struct MemoryState {
   var sinks: [String: MemorySink] = [:]
   var outboxNumber: Int64 = 0
   var stream = MemoryStream()
+  var notices: [MemoryNotice] = []
+  var noticeNumber: Int64 = 0
+  /// Some task has receivers: only then is there anything to look for.
+  var hasReceivers = false
 
   // MARK: Work
 

@@ -170,6 +170,7 @@ package final class MemoryStore: TaskStore {
       let now = clock()
       let before = contents.state.sequences
       let answer = body(&contents.state, now)
+      contents.state.writeNotices()
       contents.state.noteMoves(since: before, now: now)
       defer { contents.state.hints = [] }
       return (answer, contents.state.hints + (contents.state.hasLine ? [.unadmitted] : []))

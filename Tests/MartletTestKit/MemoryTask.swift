@@ -22,6 +22,8 @@ struct MemoryTask {
   var lease: Lease?
   var attempts: [Attempt] = []
   var events: [TaskEvent] = []
+  /// Since the transaction began.
+  var endings: [MemoryEnding] = []
   /// Since when it has a slot of its concurrency key; nil for one without a key.
   var admittedAt: Timestamp?
   /// Dependencies that are still to be met.
@@ -78,6 +80,12 @@ struct MemoryTask {
     record.sequence += 1
     record.updatedAt = now
     events.append(TaskEvent(sequence: record.sequence, type: type, at: now, actor: actor, cause: cause))
+    if !record.notify.isEmpty, [.succeeded, .dead, .cancelled].contains(type) {
+      endings.append(
+        MemoryEnding(
+          sequence: record.sequence, status: record.status, reason: record.reason, attempt: record.attempt,
+          maxAttempts: record.maxAttempts, startedAt: record.startedAt, at: now))
+    }
   }
 
   mutating func move(to status: TaskStatus, reason: FinalReason? = nil, now: Timestamp) {

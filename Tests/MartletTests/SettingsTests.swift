@@ -209,15 +209,6 @@ struct SettingsSourceTests {
     #expect(loaded.settings.tasks.maxRetries == 9)
   }
 
-  @Test("accept the type of notices, and warn that it does nothing")
-  func withoutEffect() throws {
-    let loaded = try load(environment: ["NOTIFICATION_TYPE": "email"])
-    #expect(loaded.settings == Settings())
-    #expect(loaded.warnings == ["notifications.type (NOTIFICATION_TYPE) has no effect in this version"])
-    #expect(
-      loaded.describe().contains(.init(key: "notifications.type", value: "email", source: "NOTIFICATION_TYPE")))
-  }
-
   @Test("leave alone what belongs to the client commands and to programs under a worker")
   func clientVariables() throws {
     let names = [

@@ -55,6 +55,9 @@ import Testing
             .map { "\($0.at) \($0.actor) \($0.action) \($0.target) \($0.detail ?? "")" }.sorted()
         }
         #expect(try await audit(bench) == (try await audit(model)), "seed \(seed)")
+        let (notices, expected) = try await (bench.allNotices(), model.allNotices())
+        #expect(notices == expected, "seed \(seed)")
+        for notice in notices { told["notice of \(notice.taskStatus.rawValue)", default: 0] += 1 }
         if isTold {
           let (page, expected) = try await (bench.entries(), model.entries())
           #expect(page.stories == expected.stories, "seed \(seed)")
@@ -79,7 +82,7 @@ import Testing
     let others = [
       "running", "accepted", "cancel", "retry", "purge", "replayed", "keyReused", "unknownDependencies",
       "DEPENDENCY_FAILED", "waited and went on", "queueFull", "somebody's turn",
-      "told by the outbox",
+      "told by the outbox", "notice of SUCCESS", "notice of DEAD", "notice of CANCELLED",
     ]
     for name in AttemptOutcome.allCases.map(\.rawValue) + TaskStatus.allCases.map(\.rawValue) + others {
       #expect(told[name, default: 0] > 0, "\(name) never came about")
@@ -244,6 +247,12 @@ private struct RandomHistory {
       if below(3) == 0 { task.ref = "ref-\(number)" }
       if below(hasLimits ? 2 : 8) == 0 { task.concurrencyKey = "é \(below(3))" }
       if below(8) == 0 { task.scheduleName = "nightly" }
+      if tasks.count.isMultiple(of: 3) {
+        task.notify = [
+          NoticeTarget(.webhook("https://a.example/x"), on: [.success, .dead, .cancelled]),
+          NoticeTarget(.email("ops@example.com"), on: [.dead]),
+        ]
+      }
       new.append(task)
       tasks.append(task)
     }

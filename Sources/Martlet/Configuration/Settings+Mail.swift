@@ -1,18 +1,55 @@
-// By which mail server mails are sent: the settings of `notifications.smtp` and `notifications.email`.
+// How people are told how tasks ended, and by which mail server mails are sent: the settings of `notifications`.
 
+internal import Foundation
+package import MartletCore
 package import MartletEvents
 
 extension Settings {
-  /// How people are told. In this version only what `SEND_EMAIL` needs.
+  /// How people are told how tasks ended.
   public struct Notifications: Sendable, Hashable {
+    /// Who is told of tasks that do not say it themselves, nor their type.
+    public var type: NotificationType
+    /// Of which endings they are told: `SUCCESS`, `DEAD`, `CANCELLED`.
+    public var on: [String]
+    /// Webhooks.
+    public var webhook: Webhook
     /// Mails.
     public var email: Email
     /// The mail server; without its host no mail is sent.
     public var smtp: SMTP
 
-    public init(email: Email = Email(), smtp: SMTP = SMTP()) {
+    public init(
+      type: NotificationType = .none, on: [String] = ["SUCCESS", "DEAD"], webhook: Webhook = Webhook(),
+      email: Email = Email(), smtp: SMTP = SMTP()
+    ) {
+      self.type = type
+      self.on = on
+      self.webhook = webhook
       self.email = email
       self.smtp = smtp
+    }
+  }
+
+  /// Who is told of tasks that do not say it themselves.
+  public enum NotificationType: String, CaseIterable, Sendable, Hashable {
+    /// The receiver at `notifications.webhook.url`.
+    case webhook
+    /// Those of `notifications.email.to`.
+    case email
+    /// Nobody.
+    case none
+  }
+
+  /// Webhooks (https://www.standardwebhooks.com).
+  public struct Webhook: Sendable, Hashable {
+    /// The receiver where nobody else is named.
+    public var url: String?
+    /// `whsec_…` each: all of them sign every webhook, so that one can take another's place. Secret.
+    public var secret: [String]
+
+    public init(url: String? = nil, secret: [String] = []) {
+      self.url = url
+      self.secret = secret
     }
   }
 
@@ -20,9 +57,15 @@ extension Settings {
   public struct Email: Sendable, Hashable {
     /// Who sends where a mail does not say so: `martlet@example.com` or `Martlet <martlet@example.com>`.
     public var from: String?
+    /// The receivers where nobody else is named.
+    public var to: [String]
+    /// A folder with texts of one's own: `subject.txt`, `text.txt`, `html.html`, each of which may be missing.
+    public var templates: String?
 
-    public init(from: String? = nil) {
+    public init(from: String? = nil, to: [String] = [], templates: String? = nil) {
       self.from = from
+      self.to = to
+      self.templates = templates
     }
   }
 
@@ -38,10 +81,14 @@ extension Settings {
     public var password: String?
     /// How the connection is protected.
     public var tls: Security
+    /// A file (PEM) of certificates to trust instead of the system's.
+    public var ca: String?
 
     public init(
-      host: String? = nil, port: Int? = nil, user: String? = nil, password: String? = nil, tls: Security = .starttls
+      host: String? = nil, port: Int? = nil, user: String? = nil, password: String? = nil, tls: Security = .starttls,
+      ca: String? = nil
     ) {
+      self.ca = ca
       self.host = host
       self.port = port
       self.user = user
@@ -72,16 +119,91 @@ extension Settings.Notifications {
       case .implicit: .implicit
       }
     return SMTPSettings(
-      host: host, port: smtp.port, user: smtp.user, password: smtp.password, tls: tls, from: email.from ?? "")
+      host: host, port: smtp.port, user: smtp.user, password: smtp.password, tls: tls, from: email.from ?? "",
+      caFile: smtp.ca)
+  }
+}
+
+extension Settings.Notifications {
+  /// Who is told of tasks that do not say it themselves, nor their type.
+  package var defaultTargets: [NoticeTarget] {
+    let endings = Set(on.compactMap { TaskStatus(wireName: $0) })
+    return switch type {
+    case .none: []
+    case .webhook: webhook.url.map { [NoticeTarget(.webhook($0), on: endings)] } ?? []
+    case .email: email.to.map { NoticeTarget(.email($0), on: endings) }
+    }
+  }
+}
+
+extension Settings.Email {
+  /// Those of the folder; the built-in ones where it has none.
+  func mailTemplates() throws(TemplateProblems) -> MailTemplates {
+    guard let templates else { return try MailTemplates() }
+    func text(_ name: String) throws(TemplateProblems) -> String? {
+      let file = URL(fileURLWithPath: templates).appendingPathComponent(name)
+      guard FileManager.default.fileExists(atPath: file.path) else { return nil }
+      do {
+        return try String(contentsOf: file, encoding: .utf8)
+      } catch {
+        throw TemplateProblems(["\(file.path) cannot be read as UTF-8"])
+      }
+    }
+    guard FileManager.default.fileExists(atPath: templates) else { throw TemplateProblems(["there is no such folder"]) }
+    return try MailTemplates(
+      subject: try text("subject.txt").map { $0.trimmingCharacters(in: .newlines) }, text: try text("text.txt"),
+      html: try text("html.html"))
   }
 }
 
 extension Settings {
+  /// What no setting of notices can say by itself.
+  static func noticeComplaints(_ settings: Settings) -> [(key: String, Complaint)] {
+    let notifications = settings.notifications
+    var complaints: [(key: String, Complaint)] = []
+    func complain(_ key: String, _ detail: String) { complaints.append((key, Complaint(detail))) }
+    for secret in notifications.webhook.secret {
+      do throws(WebhookProblem) { _ = try WebhookSecret(secret) } catch {
+        complain("notifications.webhook.secret", error.reason)
+      }
+    }
+    if let url = notifications.webhook.url, let problem = NoticePost.problem(with: NoticeTarget(.webhook(url))) {
+      complain("notifications.webhook.url", problem)
+    }
+    for address in notifications.email.to {
+      if let problem = NoticePost.problem(with: NoticeTarget(.email(address))) {
+        complain("notifications.email.to", problem)
+      }
+    }
+    let endings = notifications.on.map { TaskStatus(wireName: $0)?.isFinal == true }
+    if endings.isEmpty || endings.contains(false) {
+      complain("notifications.on", "must name one or more of SUCCESS, DEAD, CANCELLED")
+    }
+    switch notifications.type {
+    case .none: break
+    case .webhook:
+      if notifications.webhook.url == nil {
+        complain("notifications.webhook.url", "is missing: notifications.type webhook needs a receiver")
+      }
+    case .email:
+      if notifications.email.to.isEmpty {
+        complain("notifications.email.to", "is missing: notifications.type email needs a receiver")
+      }
+      if notifications.smtp.host == nil {
+        complain("notifications.smtp.host", "is missing: notifications.type email needs a mail server")
+      }
+    }
+    do throws(TemplateProblems) { _ = try notifications.email.mailTemplates() } catch {
+      complain("notifications.email.templates", error.lines.joined(separator: "; "))
+    }
+    return complaints
+  }
+
   /// What no setting of the mail server can say by itself.
   static func mailComplaints(_ settings: Settings) -> [(key: String, Complaint)] {
     guard let mail = settings.notifications.mail else {
       let smtp = settings.notifications.smtp
-      let isHalf = smtp.port != nil || smtp.user != nil || smtp.password != nil
+      let isHalf = smtp.port != nil || smtp.user != nil || smtp.password != nil || smtp.ca != nil
       return isHalf ? [("notifications.smtp.host", "is missing: the other settings of notifications.smtp need it")] : []
     }
     if settings.notifications.email.from == nil {
@@ -97,10 +219,35 @@ extension Settings {
 }
 
 extension Setting {
+  static let notices: [Setting] = [
+    Setting(
+      "notifications.type", \.notifications.type, .choice, alias: "NOTIFICATION_TYPE", needsRestart: true,
+      "Who is told how tasks ended that do not say it themselves, nor their type: `webhook`, `email` or nobody."),
+    Setting(
+      "notifications.on", \.notifications.on, .list("list of `SUCCESS`, `DEAD`, `CANCELLED`") { _ in nil },
+      needsRestart: true, "Of which endings they are told."),
+    Setting(
+      "notifications.webhook.url", \.notifications.webhook.url, .optionalText("`https://…`"), needsRestart: true,
+      "The receiver of `notifications.type` `webhook`."),
+    Setting(
+      "notifications.webhook.secret", \.notifications.webhook.secret, .list("list of `whsec_…`") { _ in nil },
+      isSecret: true, needsRestart: true,
+      "Signs all webhooks of notices (Standard Webhooks). While one takes another's place both are named, the new one first."
+    ),
+    Setting(
+      "notifications.email.to", \.notifications.email.to, .list("list of addresses") { _ in nil }, needsRestart: true,
+      "The receivers of `notifications.type` `email`."),
+    Setting(
+      "notifications.email.templates", \.notifications.email.templates, .optionalText("folder"), needsRestart: true,
+      "A folder with `subject.txt`, `text.txt` and `html.html` for mails of notices; what is missing is the built-in one."
+    ),
+  ]
+
   static let mail: [Setting] = [
     Setting(
       "notifications.smtp.host", \.notifications.smtp.host, .optionalText("name or address"), needsRestart: true,
-      "The mail server by which `SEND_EMAIL` sends. Without it, mails are only logged."),
+      "The mail server by which notices and `SEND_EMAIL` send. Without it, `SEND_EMAIL` only logs, and notices by mail wait for a node that has one."
+    ),
     Setting(
       "notifications.smtp.port", \.notifications.smtp.port, .optionalWhole(1...65_535), needsRestart: true,
       "Its port. By default 587, with `implicit` 465, with `none` 25."),
@@ -114,6 +261,9 @@ extension Setting {
       "notifications.smtp.tls", \.notifications.smtp.tls, .choice, needsRestart: true,
       "`starttls` asks for TLS before anything is said, `implicit` begins with it, `none` goes without; then no login either, but on loopback."
     ),
+    Setting(
+      "notifications.smtp.ca", \.notifications.smtp.ca, .optionalText("file"), needsRestart: true,
+      "Certificates (PEM) to trust instead of the system's."),
     Setting(
       "notifications.email.from", \.notifications.email.from, .optionalText("address"), needsRestart: true,
       "Who sends where a mail does not say so: `Martlet <martlet@example.com>`."),

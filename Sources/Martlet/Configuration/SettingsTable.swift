@@ -7,7 +7,7 @@ internal import MartletCore
 extension Setting {
   /// What this version can do, in the order in which it is shown.
   package static let supported = basic.with(tls, after: "server.roles").with(
-    access + events + mail, after: "network.allowPrivateTargets")
+    access + events + notices + mail, after: "network.allowPrivateTargets")
 
   private static let basic: [Setting] = [
     Setting(
@@ -96,9 +96,6 @@ extension Setting {
     Setting(
       fileKey, .full, defaultValue: "", flag: "--config",
       "The configuration file; `martlet.yaml` in the working directory is read if it is there. Not in the file itself."),
-    Setting(
-      "notifications.type", .withoutEffect, alias: "NOTIFICATION_TYPE",
-      "Accepted without effect: this version sends no notices."),
   ]
 
   static let fileKey = "config.file"
@@ -106,8 +103,8 @@ extension Setting {
   /// What later versions will do; naming it is a clear error rather than an unknown key.
   static let planned: [Setting] =
     [
-      "redis.url", "notifications.webhook.url", "notifications.webhook.secret", "notifications.email.to",
-      "config.ssm.path", "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds", "telemetry.otlp.endpoint",
+      "redis.url", "config.ssm.path", "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds",
+      "telemetry.otlp.endpoint",
     ].map { Setting($0, .planned, isSecret: true, "") }
 
   static let known = supported + planned
@@ -136,7 +133,7 @@ extension Settings {
         ("tasks.maxPayloadBytes", "is more than server.maxBodyBytes (\(settings.server.maxBodyBytes)) lets through"))
     }
     return complaints + accessComplaints(settings) + eventComplaints(settings)
-      + mailComplaints(settings)
+      + mailComplaints(settings) + noticeComplaints(settings)
   }
 }
 

@@ -36,6 +36,8 @@ struct ServerNode: Service {
     let registryOfMetrics = PrometheusRegistry()
     var engineSettings = engineSettings
     engineSettings.sinks = try settings.makeSinks(logger)
+    let post = settings.server.roles.contains(.notifier) ? try NoticePost(settings: settings) : nil
+    engineSettings.noticeSender = post
     let engine = Engine(
       engineSettings, store: store, registry: registry, executor: executor, clock: SystemClock(), random: .system,
       metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)
@@ -43,6 +45,7 @@ struct ServerNode: Service {
       settings.server.roles.contains(.api) ? httpServer(engine, store, metrics: registryOfMetrics, location) : nil
     if http == nil { onStart(started(engine, address: nil, location)) }
     let result = await Result { () async throws -> Void in try await run(engine, http, store) }
+    await post?.shutdown()
     await store.close()
     executor.shutdown()
     try result.get()
@@ -125,6 +128,8 @@ struct ServerNode: Service {
   private var engineSettings: EngineSettings {
     var engine = EngineSettings()
     engine.defaults = settings.tasks.defaults
+    engine.defaults.notify = settings.notifications.defaultTargets
+    engine.noticeProblem = { NoticePost.problem(with: $0) }
     engine.retention = settings.retention.policy
     engine.retention.keys = .seconds(settings.idempotency.retentionSeconds)
     engine.storeNote = settings.database.durability == .relaxed ? "durability relaxed" : nil

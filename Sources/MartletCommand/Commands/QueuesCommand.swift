@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import MartletClient
+internal import MartletCore
 
 struct QueuesCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -86,11 +87,24 @@ struct QueuesCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Tasks that may wait; more are refused.", valueName: "n"), transform: Values.limit)
     var maxDepth: QueueChanges.Limit<Int>?
 
+    @Option(
+      help: ArgumentHelp(
+        "Tell this URL or address how its tasks ended, where neither they nor their types say it; may be repeated. 'none' takes them away.",
+        valueName: "receiver[,SUCCESS,DEAD,CANCELLED]"),
+      transform: Values.queueReceiver)
+    var notify: [NoticeTarget?] = []
+
     @OptionGroup var output: OutputOptions
     @OptionGroup var server: ServerOptions
 
     func validate() throws {
-      guard concurrency != nil || concurrencyPerKey != nil || rate != nil || burst != nil || maxDepth != nil else {
+      guard notify.count < 2 || !notify.contains(nil) else {
+        throw ValidationError("--notify none takes all receivers away: it goes with no other")
+      }
+      guard
+        concurrency != nil || concurrencyPerKey != nil || rate != nil || burst != nil || maxDepth != nil
+          || !notify.isEmpty
+      else {
         throw ValidationError("nothing to change: give at least one limit")
       }
     }
@@ -102,6 +116,8 @@ struct QueuesCommand: AsyncParsableCommand {
         changes.ratePerSecond = rate
         changes.burst = burst
         changes.maxDepth = maxDepth
+        let receivers = notify.compactMap(\.self)
+        if !notify.isEmpty { changes.notify = receivers.isEmpty ? .unlimited : .value(receivers) }
       }
     }
   }

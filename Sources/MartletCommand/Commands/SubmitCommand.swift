@@ -78,6 +78,13 @@ struct SubmitCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("May be repeated.", valueName: "name=value"), transform: Values.pair)
   var metadata: [Values.Pair] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Tell this URL or address how it ended (on SUCCESS and DEAD, unless said otherwise); may be repeated.",
+      valueName: "receiver[,SUCCESS,DEAD,CANCELLED]"),
+    transform: Values.receiver)
+  var notify: [NoticeTarget] = []
+
   @Flag(help: "Follow the task to its end.")
   var wait = false
 
@@ -124,6 +131,7 @@ struct SubmitCommand: AsyncParsableCommand {
     task.concurrencyKey = concurrencyKey
     task.dependencies = dependencies.map(\.description)
     task.onDependencyFailure = onDependencyFailure
+    if !notify.isEmpty { task.notify = notify }
     task.tags = tags
     task.metadata = try Values.map(metadata, option: "--metadata")
     try Self.check(task)

@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import MartletClient
+internal import MartletCore
 
 struct TypesCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -89,6 +90,13 @@ struct TypesCommand: AsyncParsableCommand {
     var backoff: NewTask.Backoff?
 
     @Option(
+      help: ArgumentHelp(
+        "Tell this URL or address how they ended; may be repeated. Takes the place of those that are set.",
+        valueName: "receiver[,SUCCESS,DEAD,CANCELLED]"),
+      transform: Values.receiver)
+    var notify: [NoticeTarget] = []
+
+    @Option(
       help: ArgumentHelp("Take this default away; may be repeated.", valueName: "default"))
     var clear: [Default] = []
 
@@ -99,7 +107,7 @@ struct TypesCommand: AsyncParsableCommand {
     @OptionGroup var server: ServerOptions
 
     enum Default: String, CaseIterable, ExpressibleByArgument {
-      case queue, priority, retries, backoff, timeout, lease
+      case queue, priority, retries, backoff, timeout, lease, notify
     }
 
     func validate() throws {
@@ -123,12 +131,13 @@ struct TypesCommand: AsyncParsableCommand {
       rules.backoff = backoff ?? rules.backoff
       rules.timeoutSeconds = timeout ?? rules.timeoutSeconds
       rules.leaseSeconds = lease ?? rules.leaseSeconds
+      rules.notify = notify.isEmpty ? rules.notify : notify
     }
 
     private var given: [Default] {
       let all: [(Default, Bool)] = [
         (.queue, queue != nil), (.priority, priority != nil), (.retries, retries != nil), (.backoff, backoff != nil),
-        (.timeout, timeout != nil), (.lease, lease != nil),
+        (.timeout, timeout != nil), (.lease, lease != nil), (.notify, !notify.isEmpty),
       ]
       return all.filter(\.1).map(\.0)
     }
@@ -144,6 +153,7 @@ extension TypesCommand.Set.Default {
     case .backoff: rules.backoff = nil
     case .timeout: rules.timeoutSeconds = nil
     case .lease: rules.leaseSeconds = nil
+    case .notify: rules.notify = nil
     }
   }
 }
@@ -174,6 +184,9 @@ private enum TypeOutput {
     if let timeout = rules.timeoutSeconds { words.append("timeout \(Format.seconds(timeout))") }
     if let lease = rules.leaseSeconds { words.append("lease \(Format.seconds(lease))") }
     if let backoff = rules.backoff { words.append("backoff \(Format.backoff(backoff))") }
+    if let notify = rules.notify {
+      words.append("notices to " + (notify.isEmpty ? "nobody" : notify.map(\.text).joined(separator: ", ")))
+    }
     return words
   }
 

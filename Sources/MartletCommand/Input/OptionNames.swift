@@ -78,6 +78,7 @@ enum OptionNames {
     case "timeoutSeconds": return "--timeout"
     case "leaseSeconds": return "--lease"
     case "tags": return "--tag"
+    case "notify": return "--notify"
     case "idempotencyKey": return "--key"
     case "concurrencyKey": return "--concurrency-key"
     case "dependencies": return "--after:"

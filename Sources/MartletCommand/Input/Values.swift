@@ -57,6 +57,43 @@ enum Values {
     return statuses
   }
 
+  /// A comma list, in either case.
+  static func noticeStatuses(_ text: String) throws -> Set<String> {
+    let known = ["PENDING", "DELIVERED", "DEAD"]
+    return Set(
+      try names(text).map { name in
+        guard known.contains(name.uppercased()) else {
+          throw ValidationError("'\(name)' is none of \(known.joined(separator: ", "))")
+        }
+        return name.uppercased()
+      })
+  }
+
+  /// `https://…` or an address, and behind a comma each the endings that it hears of: `ops@example.com,DEAD`.
+  static func receiver(_ text: String) throws -> NoticeTarget {
+    var receiver = Substring(try Values.text(text))
+    var endings: Set<TaskStatus> = []
+    // A URL may have commas too.
+    while let comma = receiver.lastIndex(of: ",") {
+      let name = receiver[comma...].dropFirst()
+      guard name.allSatisfy({ $0.isLetter || $0 == "_" }) else { break }
+      guard let status = TaskStatus(wireName: name.uppercased()), status.isFinal else {
+        throw ValidationError("'\(name)' is none of SUCCESS, DEAD, CANCELLED")
+      }
+      endings.insert(status)
+      receiver = receiver[..<comma]
+    }
+    let isURL = receiver.lowercased().hasPrefix("http://") || receiver.lowercased().hasPrefix("https://")
+    return NoticeTarget(
+      isURL ? .webhook(String(receiver)) : .email(String(receiver)),
+      on: endings.isEmpty ? NoticeTarget.usualEndings : endings)
+  }
+
+  /// The same, or `none`.
+  static func queueReceiver(_ text: String) throws -> NoticeTarget? {
+    text.lowercased() == "none" ? nil : try receiver(text)
+  }
+
   static func dependencyPolicy(_ text: String) throws -> DependencyPolicy {
     guard let policy = DependencyPolicy(rawValue: text.uppercased()) else {
       throw ValidationError("one of \(DependencyPolicy.allCases.map(\.rawValue).joined(separator: ", ")) was expected")

@@ -34,6 +34,21 @@ enum OperationsTable {
     return table.rendered(for: terminal)
   }
 
+  static func notices(_ notices: [NoticeState], for terminal: Terminal) -> String {
+    var table = Table(columns: [
+      .init("ID"), .init("STATUS"), .init("NOTICE"), .init("TASK TYPE", shrinks: true), .init("TARGET", shrinks: true),
+      .init("ATTEMPTS", isNumber: true), .init("ENDED"), .init("NEXT ATTEMPT"), .init("LAST ERROR", shrinks: true),
+    ])
+    table.rows = notices.map { notice in
+      [
+        .init(notice.id), .init(notice.status, style(of: notice.status)), .init(notice.type), .init(notice.taskType),
+        .init(notice.target), .init("\(notice.attempts)/\(notice.maxAttempts)"), .init(notice.createdAt.description),
+        .init(notice.nextAttemptAt?.description), .init(notice.lastError),
+      ]
+    }
+    return table.rendered(for: terminal)
+  }
+
   /// What `tasks explain` prints, and a part of `tasks show`.
   static func lines(of explanation: TaskExplanation, _ terminal: Terminal) -> [String] {
     var lines = explanation.blockers.map { blocker in
@@ -53,9 +68,9 @@ enum OperationsTable {
 
   private static func style(of status: String) -> Terminal.Style? {
     switch status {
-    case "RUNNING": .busy
-    case "DONE": .good
-    case "FAILED": .bad
+    case "RUNNING", "PENDING": .busy
+    case "DONE", "DELIVERED": .good
+    case "FAILED", "DEAD": .bad
     case "STOPPED": .faint
     default: nil
     }

@@ -12,6 +12,9 @@ enum QueueSheet {
       words.append("rate \(Format.number(rate))/s" + (queue.burst.map { " (burst \($0))" } ?? ""))
     }
     if let maxDepth = queue.maxDepth { words.append("at most \(maxDepth) waiting") }
+    if let notify = queue.notify {
+      words.append("notices to " + (notify.isEmpty ? "nobody" : notify.map(\.text).joined(separator: ", ")))
+    }
     return words.joined(separator: ", ")
   }
 }

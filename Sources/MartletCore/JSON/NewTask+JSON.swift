@@ -27,6 +27,10 @@ extension NewTask {
       if let ref { json.field("ref", ref) }
       if let idempotencyKey { json.field("idempotencyKey", idempotencyKey) }
       if let concurrencyKey { json.field("concurrencyKey", concurrencyKey) }
+      if let notify {
+        json.name("notify")
+        notify.write(to: &json)
+      }
       if !tags.isEmpty { json.field("tags", tags) }
       if !metadata.isEmpty { json.field("metadata", metadata) }
     }

@@ -15,6 +15,7 @@ extension QueuePatch {
       ratePerSecond.write("ratePerSecond", to: &json) { $0.double($1) }
       burst.write("burst", to: &json) { $0.int($1) }
       maxDepth.write("maxDepth", to: &json) { $0.int($1) }
+      notify.write("notify", to: &json) { $1.write(to: &$0) }
     }
     return AuditNote(.updateQueue, of: queue, by: actor, detail: String(decoding: json.bytes, as: UTF8.self))
   }

@@ -15,6 +15,8 @@ package struct QueueSettings: Sendable, Hashable {
   package var burst: Int?
   /// Tasks that may wait (PENDING, READY or RETRY); a submission that would bring more is refused. 1…1,000,000,000.
   package var maxDepth: Int?
+  /// Who is told how its tasks ended, where neither they nor their types say it; nil leaves it to the installation.
+  package var notify: [NoticeTarget]?
 
   package init() {}
 
@@ -42,6 +44,7 @@ package struct QueuePatch: Sendable, Hashable {
   package var ratePerSecond = Limit<Double>.keep
   package var burst = Limit<Int>.keep
   package var maxDepth = Limit<Int>.keep
+  package var notify = Limit<[NoticeTarget]>.keep
 
   package init() {}
 
@@ -53,6 +56,7 @@ package struct QueuePatch: Sendable, Hashable {
     settings.ratePerSecond = ratePerSecond.applied(to: settings.ratePerSecond)
     settings.burst = burst.applied(to: settings.burst)
     settings.maxDepth = maxDepth.applied(to: settings.maxDepth)
+    settings.notify = notify.applied(to: settings.notify)
     return settings
   }
 
@@ -64,6 +68,7 @@ package struct QueuePatch: Sendable, Hashable {
     problems.check(ratePerSecond.value, in: 0.001...1_000_000, at: "/ratePerSecond")
     problems.check(burst.value, in: 1...1_000_000, at: "/burst")
     problems.check(maxDepth.value, in: 1...1_000_000_000, at: "/maxDepth")
+    problems.checkNotify(notify.value)
     return problems.all
   }
 }

@@ -1,7 +1,7 @@
 // The one JSON form of a type's defaults: `PUT /types/{type}` brings it, `GET /types` answers it, stores keep it in a column.
 
 extension TypeDefaults {
-  private static let names = ["queue", "priority", "retries", "backoff", "timeoutSeconds", "leaseSeconds"]
+  private static let names = ["queue", "priority", "retries", "backoff", "timeoutSeconds", "leaseSeconds", "notify"]
 
   /// - Parameters:
   ///   - place: the JSON Pointer of the object.
@@ -14,6 +14,7 @@ extension TypeDefaults {
     backoff = NewTask.Backoff(fields, &problems)
     timeoutSeconds = fields.double("timeoutSeconds", &problems)
     leaseSeconds = fields.double("leaseSeconds", &problems)
+    notify = [NoticeTarget](fields, &problems)
   }
 
   /// What a store has kept.
@@ -41,6 +42,10 @@ extension TypeDefaults {
       }
       if let timeoutSeconds { json.field("timeoutSeconds", timeoutSeconds) }
       if let leaseSeconds { json.field("leaseSeconds", leaseSeconds) }
+      if let notify {
+        json.name("notify")
+        notify.write(to: &json)
+      }
     }
   }
 }

@@ -17,6 +17,7 @@ package struct TypeDefaults: Sendable, Hashable {
   package var backoff: NewTask.Backoff?
   package var timeoutSeconds: Double?
   package var leaseSeconds: Double?
+  package var notify: [NoticeTarget]?
 
   package init() {}
 
@@ -25,6 +26,7 @@ package struct TypeDefaults: Sendable, Hashable {
     var problems = Problems()
     if let queue { problems.checkName(queue, at: "/queue") }
     problems.checkValues(of: NewTask(type: "any").filled(from: self))
+    problems.checkNotify(notify)
     return problems.all
   }
 }
@@ -39,6 +41,7 @@ extension NewTask {
     task.backoff = backoff.map { $0.filled(from: defaults.backoff) } ?? defaults.backoff
     task.timeoutSeconds = timeoutSeconds ?? defaults.timeoutSeconds
     task.leaseSeconds = leaseSeconds ?? defaults.leaseSeconds
+    task.notify = notify ?? defaults.notify
     return task
   }
 }

@@ -14,6 +14,7 @@ extension NewTask {
     template.tags = tags
     template.metadata = metadata
     template.concurrencyKey = concurrencyKey
+    template.notify = notify
     return template
   }
 
@@ -31,6 +32,10 @@ extension NewTask {
     if let timeoutSeconds { json.field("timeoutSeconds", timeoutSeconds) }
     if let leaseSeconds { json.field("leaseSeconds", leaseSeconds) }
     if let concurrencyKey { json.field("concurrencyKey", concurrencyKey) }
+    if let notify {
+      json.name("notify")
+      notify.write(to: &json)
+    }
     if !tags.isEmpty { json.field("tags", tags) }
     if !metadata.isEmpty {
       json.field("metadata") { json in
@@ -59,6 +64,7 @@ extension NewTask {
     timeoutSeconds = fields["timeoutSeconds"]?.double
     leaseSeconds = fields["leaseSeconds"]?.double
     concurrencyKey = fields["concurrencyKey"]?.string
+    notify = [NoticeTarget](template: fields["notify"])
     tags = fields["tags"]?.elements?.compactMap(\.string) ?? []
     metadata = Dictionary((fields["metadata"]?.members ?? []).map { ($0.name, $0.value.string ?? "") }) { $1 }
   }

@@ -54,6 +54,9 @@ final class EngineMetrics: Sendable {
     for sink in sinks { series.setOutbox(sink.name, waiting: sink.waiting, oldest: sink.oldest) }
   }
 
+  func notice(_ channel: NoticeChannel, outcome: String) { series.notice(channel, outcome: outcome) }
+  func setNotices(_ waiting: Int, oldest: Duration) { series.setNotices(waiting, oldest: oldest) }
+
   func setLeases(_ count: Int) { series.setLeases(count) }
   func setWorkers(_ count: Int) { series.setWorkers(count) }
 

@@ -39,6 +39,13 @@ package struct MetricName: Sendable, Hashable {
     "martlet_outbox_oldest_seconds", "How long the oldest of them has waited; 0 when none waits.")
   package static let eventsDelivered = MetricName(
     "martlet_events_delivered_total", "Events that this node has delivered to a sink.")
+  package static let noticesWaiting = MetricName(
+    "martlet_notices_waiting", "Notices that are not delivered yet; 100000 stands for that many or more.")
+  package static let noticesOldest = MetricName(
+    "martlet_notices_oldest_seconds", "How long the oldest of them has waited; 0 when none waits.")
+  /// By `channel` and `outcome`.
+  package static let noticeDeliveries = MetricName(
+    "martlet_notice_deliveries_total", "Deliveries of notices that this node has tried: delivered, failed, dead.")
 
   // MARK: The edges
 
@@ -51,7 +58,7 @@ package struct MetricName: Sendable, Hashable {
 
   package static let all = [
     tasksSubmitted, attempts, retries, deadLetters, leasesLost, taskRun, taskWait, queueTasks, queueOldestReady,
-    leases, workers,
-    outboxEvents, outboxOldest, eventsDelivered, httpRequests, httpRequest, store,
+    leases, workers, outboxEvents, outboxOldest, eventsDelivered, noticesWaiting, noticesOldest, noticeDeliveries,
+    httpRequests, httpRequest, store,
   ]
 }

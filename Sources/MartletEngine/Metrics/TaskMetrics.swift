@@ -16,12 +16,17 @@ package final class TaskMetrics: Sendable {
   private let sinks = Mutex<[String: SinkHandles]>([:])
   private let workers: any RecorderHandler
   private let leases: any RecorderHandler
+  private let noticesWaiting: any RecorderHandler
+  private let noticesOldest: any RecorderHandler
+  private let notices = Mutex<[String: any CounterHandler]>([:])
 
   package init(factory: any MetricsFactory, laneLimit: Int = PrometheusRegistry.defaultSeriesLimit) {
     self.factory = factory
     self.laneLimit = laneLimit
     workers = factory.makeGauge(.workers)
     leases = factory.makeGauge(.leases)
+    noticesWaiting = factory.makeGauge(.noticesWaiting)
+    noticesOldest = factory.makeGauge(.noticesOldest)
   }
 
   package func submitted(_ lane: Lane, count: Int = 1) {
@@ -71,6 +76,23 @@ package final class TaskMetrics: Sendable {
     let handles = handles(of: sink)
     handles.waiting.record(Int64(waiting))
     handles.oldest.record(oldest.secondsAsDouble)
+  }
+
+  package func notice(_ channel: NoticeChannel, outcome: String) {
+    let counter = notices.withLock { notices in
+      let labels = [("channel", channel.rawValue), ("outcome", outcome)]
+      let counter =
+        notices["\(channel) \(outcome)"]
+        ?? factory.makeCounter(label: MetricName.noticeDeliveries.text, dimensions: labels)
+      notices["\(channel) \(outcome)"] = counter
+      return counter
+    }
+    counter.increment(by: 1)
+  }
+
+  package func setNotices(_ waiting: Int, oldest: Duration) {
+    noticesWaiting.record(Int64(waiting))
+    noticesOldest.record(oldest.secondsAsDouble)
   }
 
   private func handles(of sink: String) -> SinkHandles {

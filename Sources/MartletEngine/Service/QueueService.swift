@@ -23,12 +23,17 @@ package final class QueueService: Sendable {
   ) async throws(ServiceError) -> QueueSettings {
     var problems = Problems()
     problems.checkName(queue, at: "")
-    for problem in patch.problems { problems.add(problem.pointer, problem.detail) }
+    for problem in patch.problems + parts.noticeProblems(patch.notify.value) {
+      problems.add(problem.pointer, problem.detail)
+    }
     guard problems.all.isEmpty else { throw .invalid(ValidationFailure(problems.all)) }
     let settings = try await store("change-queue") { (store) throws(StoreError) in
       try await store.change(queue: queue, patch, actor: actor)
     }
     parts.wakeUp.unadmitted()
+    if patch.notify != .keep {
+      try await store("queue-settings") { (_) throws(StoreError) in try await types.refresh() }
+    }
     return settings
   }
 
@@ -65,7 +70,9 @@ package final class QueueService: Sendable {
   package func put(type: String, _ settings: TypeSettings, actor: String) async throws(ServiceError) -> TypeSummary {
     var problems = Problems()
     problems.checkName(type, at: "")
-    for problem in settings.defaults.problems { problems.add("/defaults" + problem.pointer, problem.detail) }
+    for problem in settings.defaults.problems + parts.noticeProblems(settings.defaults.notify) {
+      problems.add("/defaults" + problem.pointer, problem.detail)
+    }
     guard problems.all.isEmpty else { throw .invalid(ValidationFailure(problems.all)) }
     try await store("put-type") { (store) throws(StoreError) in
       try await store.put(type: type, settings, actor: actor)

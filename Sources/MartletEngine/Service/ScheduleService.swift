@@ -158,7 +158,7 @@ package final class ScheduleService: Sendable {
   }
 
   private func accept(_ new: NewSchedule) throws(ServiceError) -> Schedule {
-    let others = submitter.payloadProblems(new.task)
+    let others = (submitter.payloadProblems(new.task) + parts.noticeProblems(new.task.notify))
       .map { ValidationProblem(pointer: "/task" + $0.pointer, detail: $0.detail) }
     do throws(ValidationFailure) {
       let schedule = try new.accepted(defaults: submitter.defaults, zones: zones)

@@ -79,6 +79,7 @@ final class Submitter: Sendable {
       timeout: old.timeout, lease: old.lease, expiresAt: nil, tags: old.tags, metadata: old.metadata,
       traceparent: old.traceparent, replayOf: old.id)
     new.concurrencyKey = old.concurrencyKey
+    new.notify = old.notify
     new.submittedBy = actor
     var detail = JSONWriter(capacity: 64)
     detail.object { $0.field("newTask", new.id) }
@@ -206,11 +207,14 @@ final class Submitter: Sendable {
 
   /// The row that a task becomes, or every problem with it.
   func accept(_ task: NewTask, by actor: String, now: Timestamp) throws(ValidationFailure) -> AcceptedTask {
-    let problems = payloadProblems(task)
+    var task = task
+    task.notify = task.notify ?? types.receivers(of: task.queue ?? defaultQueue)
+    let problems = payloadProblems(task) + parts.noticeProblems(task.notify)
     do throws(ValidationFailure) {
       var accepted = try task.accepted(id: ids.next(at: now), defaults: defaults, now: now)
       guard problems.isEmpty else { throw ValidationFailure(problems) }
       accepted.submittedBy = actor
+      if !accepted.notify.isEmpty { parts.notices.areUsed() }
       return accepted
     } catch {
       if error.payloadTooLarge { throw error }

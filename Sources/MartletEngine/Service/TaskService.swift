@@ -19,11 +19,13 @@ package final class TaskService: Sendable {
   private let relays: [OutboxRelay]
   /// For those who listen; nil where it is turned off.
   package let stream: EventStream?
+  private let notifier: Notifier?
 
   init(
     _ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, storeNote: String?, relays: [OutboxRelay],
-    stream: EventStream?
+    stream: EventStream?, notifier: Notifier?
   ) {
+    self.notifier = notifier
     self.relays = relays
     self.stream = stream
     self.parts = parts
@@ -269,6 +271,11 @@ package final class TaskService: Sendable {
         name: relay.name, isHealthy: relay.trouble == nil, detail: relay.trouble ?? idle,
         isForOperators: relay.trouble != nil)
     }
+    if let notifier {
+      let trouble = notifier.trouble
+      components.append(
+        .init(name: "notices", isHealthy: trouble == nil, detail: trouble, isForOperators: trouble != nil))
+    }
     return Readiness(components: components, canServe: canServe)
   }
 
@@ -282,6 +289,8 @@ package final class TaskService: Sendable {
       try await store("sinks") { (store) throws(StoreError) in try await store.sinks() }.map { sink in
         (name: sink.name, waiting: sink.waiting, oldest: sink.oldest.map { max(.zero, now - $0) } ?? .zero)
       })
+    let notices = try await store("waiting-notices") { (store) throws(StoreError) in try await store.waitingNotices() }
+    parts.metrics.setNotices(notices.count, oldest: notices.oldest.map { max(.zero, now - $0) } ?? .zero)
   }
 
   /// The types that this node or a live worker handles.

@@ -1,4 +1,4 @@
-// What is set for types, remembered by each node: a submission must not cost one more look at the store.
+// What is set for types, and whom queues tell, remembered by each node: a submission must not cost one more look at the store.
 
 internal import MartletCore
 internal import Synchronization
@@ -6,6 +6,7 @@ internal import Synchronization
 final class TypeBook: Sendable {
   private let store: any TaskStore
   private let known: Mutex<[String: TypeSettings]?> = Mutex(nil)
+  private let receivers: Mutex<[String: [NoticeTarget]]> = Mutex([:])
 
   init(store: any TaskStore) {
     self.store = store
@@ -20,8 +21,13 @@ final class TypeBook: Sendable {
 
   func refresh() async throws(StoreError) {
     let settings = try await store.typeSettings()
+    let told = try await store.queueSettings().compactMapValues(\.notify)
+    receivers.withLock { $0 = told }
     known.withLock { $0 = settings }
   }
+
+  /// Who is told of a queue's tasks that do not say it, nor their types; as of the latest look.
+  func receivers(of queue: String) -> [NoticeTarget]? { receivers.withLock { $0[queue] } }
 }
 
 extension PeriodicService {

@@ -100,7 +100,7 @@ extension Template {
 package struct TemplateProblems: Error, Sendable, Hashable, CustomStringConvertible {
   package let lines: [String]
 
-  init(_ lines: [String]) {
+  package init(_ lines: [String]) {
     self.lines = lines
   }
 

@@ -7,17 +7,16 @@ extension NewSchedule {
   /// - Parameters:
   ///   - name: the one in the path, which the body may repeat; nil where only the body has it.
   ///   - problems: what is wrong with the text; what could be read of it is in the schedule all the same.
-  /// - Throws: the text is no JSON (400), or has fields that are not supported yet (422).
+  /// - Throws: the text is no JSON (400).
   init(json bytes: [UInt8], name: String?, problems: inout Problems) throws(Problem) {
     let root: JSONSlice
     do throws(JSONError) { root = try JSONScanner.scan(bytes) } catch { throw Problem(error) }
     let names = ["name", "cron", "everySeconds", "timeZone", "task", "misfire", "overlap", "paused"]
     let fields = JSONFields(root, at: "", known: names, problems: &problems)
-    var unsupported: [ValidationProblem] = []
     var task = NewTask(type: "")
     if fields.has("task"), let json = fields.raw("task") {
       // As in a batch: a `ref` is known, and refused with its reason.
-      task = NewTask(json, at: "/task", isInBatch: true, problems: &problems, unsupported: &unsupported)
+      task = NewTask(json, at: "/task", isInBatch: true, problems: &problems)
     } else if root.kind == .object {
       problems.add("/task", "is required: what each of the tasks is to be")
     }
@@ -31,6 +30,5 @@ extension NewSchedule {
     misfire = fields.choice("misfire", &problems)
     overlap = fields.choice("overlap", &problems)
     paused = fields.bool("paused", &problems) ?? false
-    guard unsupported.isEmpty else { throw .invalid(unsupported + problems.all, code: .notYetSupported) }
   }
 }

@@ -8,12 +8,7 @@ extension NewTask {
   ///   - place: the JSON Pointer of the task.
   ///   - isInBatch: it may have a `ref`.
   ///   - problems: fields that are unknown or of the wrong kind are added here, and are absent from the task.
-  ///   - unsupported: fields of the contract whose features are still to come. To ignore them would silently lose what the
-  ///     client asked for.
-  init(
-    _ json: JSONSlice, at place: String, isInBatch: Bool, problems: inout Problems,
-    unsupported: inout [ValidationProblem]
-  ) {
+  init(_ json: JSONSlice, at place: String, isInBatch: Bool, problems: inout Problems) {
     let names = isInBatch ? Self.fieldNames + ["ref"] : Self.fieldNames
     let fields = JSONFields(json, at: place, known: names, problems: &problems)
 
@@ -37,24 +32,13 @@ extension NewTask {
     concurrencyKey = fields.string("concurrencyKey", &problems)
     tags = fields.strings("tags", &problems) ?? []
     metadata = fields.stringMap("metadata", &problems) ?? [:]
+    notify = [NoticeTarget](fields, &problems)
     if isInBatch { ref = fields.string("ref", &problems) }
-    unsupported += Self.unsupported(in: fields)
   }
 
-  private static let fieldNames =
-    [
-      "type", "payload", "queue", "priority", "delaySeconds", "runAt", "availableAt", "retries", "backoff",
-      "timeoutSeconds", "leaseSeconds", "expiresAt", "dependencies", "onDependencyFailure", "idempotencyKey",
-      "concurrencyKey", "tags", "metadata",
-    ] + unsupportedNames
-
-  private static let unsupportedNames = ["notify"]
-
-  private static func unsupported(in fields: JSONFields) -> [ValidationProblem] {
-    unsupportedNames.compactMap { name in
-      guard fields.has(name) else { return nil }
-      if name == "notify", fields.raw(name)?.elements?.isEmpty == true { return nil }
-      return ValidationProblem(pointer: fields.place(name), detail: "is not supported yet")
-    }
-  }
+  private static let fieldNames = [
+    "type", "payload", "queue", "priority", "delaySeconds", "runAt", "availableAt", "retries", "backoff",
+    "timeoutSeconds", "leaseSeconds", "expiresAt", "dependencies", "onDependencyFailure", "idempotencyKey",
+    "concurrencyKey", "tags", "metadata", "notify",
+  ]
 }

@@ -3,7 +3,9 @@
 internal import MartletCore
 
 extension QueuePatch {
-  private static let names = ["paused", "concurrency", "concurrencyPerKey", "ratePerSecond", "burst", "maxDepth"]
+  private static let names = [
+    "paused", "concurrency", "concurrencyPerKey", "ratePerSecond", "burst", "maxDepth", "notify",
+  ]
 
   /// `null` takes a limit away; what is not named stays, and so does `paused` with `null`.
   /// - Throws: the text is no JSON (400), or fields are unknown, of the wrong kind or none at all (422).
@@ -18,6 +20,7 @@ extension QueuePatch {
     ratePerSecond = Limit("ratePerSecond", fields, fields.double("ratePerSecond", &problems))
     burst = Limit("burst", fields, fields.int("burst", &problems))
     maxDepth = Limit("maxDepth", fields, fields.int("maxDepth", &problems))
+    notify = Limit("notify", fields, [NoticeTarget](fields, &problems))
     if problems.all.isEmpty, self == QueuePatch() {
       problems.add("", "must have at least one of \(Self.names.joined(separator: ", "))")
     }

@@ -11,18 +11,16 @@ extension SubmitRequest {
   static let mostTasks = 1000
 
   /// - Parameter problems: what is wrong with the text; what could be read of it is in the request all the same.
-  /// - Throws: the text is no JSON (400), or has fields that are not supported yet (422).
+  /// - Throws: the text is no JSON (400).
   static func single(_ call: Call, problems: inout Problems) throws(Problem) -> SubmitRequest {
     let root = try scan(call.body)
-    var unsupported: [ValidationProblem] = []
-    var task = NewTask(root, at: "", isInBatch: false, problems: &problems, unsupported: &unsupported)
+    var task = NewTask(root, at: "", isInBatch: false, problems: &problems)
     if let key = headerKey(of: call, &problems) {
       if let own = task.idempotencyKey, own != key {
         problems.add("/idempotencyKey", "differs from the header Idempotency-Key")
       }
       task.idempotencyKey = key
     }
-    guard unsupported.isEmpty else { throw .invalid(unsupported + problems.all, code: .notYetSupported) }
     task.traceparent = call.traceparent
     return SubmitRequest([item(task, root)], isBatch: false)
   }
@@ -37,15 +35,13 @@ extension SubmitRequest {
       problems.add("/tasks", "must be an array of 1 to \(mostTasks) tasks")
       throw .invalid(problems.all)
     }
-    var unsupported: [ValidationProblem] = []
     let traceparent = call.traceparent
     let items = tasks.enumerated().map { index, json in
       var task = NewTask(
-        json, at: "/tasks/\(index)", isInBatch: true, problems: &problems, unsupported: &unsupported)
+        json, at: "/tasks/\(index)", isInBatch: true, problems: &problems)
       task.traceparent = traceparent
       return item(task, json)
     }
-    guard unsupported.isEmpty else { throw .invalid(unsupported + problems.all, code: .notYetSupported) }
     var request = SubmitRequest(items, isBatch: true)
     if let key = headerKey(of: call, &problems) {
       request.key = Key(key, fingerprint: fingerprint(CanonicalJSON.bytes(of: root)))

@@ -23,6 +23,8 @@ extension QueueSettings {
     json.field("ratePerSecond", ratePerSecond)
     json.field("burst", burst)
     json.field("maxDepth", maxDepth)
+    json.name("notify")
+    if let notify { notify.write(to: &json) } else { json.null() }
   }
 }
 

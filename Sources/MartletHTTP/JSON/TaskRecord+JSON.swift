@@ -53,13 +53,9 @@ extension TaskRecord {
       json.field("idempotencyKey", idempotencyKey)
       json.field("concurrencyKey", concurrencyKey)
       json.field("scheduleName", scheduleName)
-      writeConstants(to: &json)
+      json.name("notify")
+      notify.write(to: &json)
     }
-  }
-
-  /// Fields of the contract whose features are still to come.
-  private func writeConstants(to json: inout JSONWriter) {
-    json.field("notify", [])
   }
 }
 

@@ -41,6 +41,8 @@ enum RouteTable {
     Route(.get, "/events/stream", .read, query: .stream, API.stream),
     Route(.get, "/workers", .read, query: .page, API.workers),
     Route(.get, "/stats", .read, API.statistics),
+    Route(.get, "/notifications", .read, query: .notices, API.notices),
+    Route(.post, "/notifications/{id}/resend", .operate, body: .optional, API.resendNotice),
     Route(.post, "/api-keys", .administer, body: .required, API.createKey),
     Route(.get, "/api-keys", .administer, query: .page, API.listKeys),
     Route(.delete, "/api-keys/{id}", .administer, API.revokeKey),

@@ -13,6 +13,7 @@ struct Cursor: Sendable, Hashable {
     case audit = 2
     case attempt = 3
     case event = 4
+    case notice = 6
   }
 
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
@@ -38,6 +39,11 @@ struct Cursor: Sendable, Hashable {
     (kind, high, low) = (.event, 0, UInt64(clamping: sequence))
   }
 
+  /// The number of the last notice seen.
+  init(beforeNotice number: Int64) {
+    (kind, high, low) = (.notice, 0, UInt64(clamping: number))
+  }
+
   /// Nil for everything that `text` did not make.
   init?(_ text: String) {
     guard let bytes = Self.decoded(text), let kind = bytes.first.flatMap(Kind.init), bytes.count == 17 else {
@@ -56,6 +62,8 @@ struct Cursor: Sendable, Hashable {
   var afterAttempt: Int? { kind == .attempt ? number : nil }
 
   var afterEvent: Int? { kind == .event ? number : nil }
+
+  var beforeNotice: Int64? { kind == .notice && high == 0 ? Int64(exactly: low) : nil }
 
   private var number: Int? { high == 0 ? Int(exactly: low) : nil }
 

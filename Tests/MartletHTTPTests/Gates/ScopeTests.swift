@@ -55,6 +55,33 @@ internal import Testing
     try await run(queues: ["def*"]) { harness, bound in _ = try await submit(harness, "", headers: bound) }
   }
 
+  @Test func `notices of tasks outside are not there, and are not sent again`() async throws {
+    try await run { harness, bound in
+      let notify = #","notify":[{"email":"a@example.com"}]"#
+      let hidden = try await submit(harness, notify)
+      let own = try await submit(harness, #","queue":"mail""# + notify)
+      for id in [hidden, own] { _ = try await harness.post("/tasks/\(id)/cancel", "", headers: Self.boss) }
+      for id in [hidden, own] {
+        let task = try #require(TaskID(id))
+        _ = try await harness.store.steer([Steering(.retry, task: task, actor: "a")])
+      }
+      let request = ClaimRequest(
+        worker: "w", queues: ["default", "mail"], types: ["resize"], limit: 2, ahead: 0, token: 7, isLocal: false)
+      for claimed in try await harness.store.claim([request])[0] {
+        _ = try await harness.store.finish([Finish(lease: claimed.lease, outcome: .success, logs: [], randomness: 0)])
+      }
+      let all = try await harness.get("/notifications", headers: Self.boss).data.compactMap { $0["taskId"] as? String }
+      #expect(Set(all) == [hidden, own])
+      let seen = try await harness.get("/notifications", headers: bound).data
+      #expect(seen.compactMap { $0["taskId"] as? String } == [own])
+      let ids = try await harness.get("/notifications", headers: Self.boss).data.compactMap { $0["id"] as? String }
+      for id in ids {
+        let reply = try await harness.post("/notifications/\(id)/resend", "", headers: bound)
+        #expect(reply.status == (id.hasPrefix(own) ? 200 : 404))
+      }
+    }
+  }
+
   @Test func `every call about a task outside is 404, word for word as if it were not there`() async throws {
     try await run { harness, bound in
       let hidden = try await submit(harness, #","queue":"other","delaySeconds":60"#)

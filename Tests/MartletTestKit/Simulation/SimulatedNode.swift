@@ -36,6 +36,7 @@ package final class SimulatedNode: Sendable {
     /// The event stream; nil for none.
     package var streamKept: Duration?
     package var feedsStream = true
+    package var noticeSender: @Sendable (Identity) -> (any NoticeSender)? = { _ in nil }
 
     package init() {}
   }
@@ -55,6 +56,7 @@ package final class SimulatedNode: Sendable {
     settings.streamKept = options.streamKept
     settings.feedsStream = options.feedsStream
     settings.sinks = options.sinks(Identity(process: process, clock: clock))
+    settings.noticeSender = options.noticeSender(Identity(process: process, clock: clock))
     if options.isWorker {
       settings.worker = Worker.Settings(
         id: "node-\(process)", queues: options.queues, concurrency: options.concurrency, grace: options.grace)

@@ -1,0 +1,118 @@
+// How notices leave the house: webhooks as `WEBHOOK_CALL` calls (vetted address, bounded time, no redirect to anybody else), signed by
+// Standard Webhooks, and mails by the configured mail server. The notifier hands them over one by one.
+
+internal import Foundation
+package import MartletCore
+package import MartletEngine
+internal import MartletEvents
+
+package struct NoticePost: NoticeSender {
+  private let http: OutgoingHTTP
+  private let secrets: [WebhookSecret]
+  private let mail: Mail?
+  private let clock: any EngineClock
+
+  private struct Mail: Sendable {
+    var client: SMTPClient
+    var from: MailAddress
+    var templates: MailTemplates
+  }
+
+  /// Of one webhook, in all (Standard Webhooks asks for 15 to 30 s at most, and our promise is 10).
+  private static let patience = Duration.seconds(10)
+
+  /// - Throws: what is wrong with the settings, which were checked before.
+  package init(settings: Settings, clock: any EngineClock = SystemClock()) throws {
+    try self.init(
+      settings: settings, targets: PrivateTargets(areAllowed: settings.privateTargetsAreAllowed), clock: clock)
+  }
+
+  init(settings: Settings, targets: PrivateTargets, clock: any EngineClock) throws {
+    http = OutgoingHTTP(targets: targets, clock: clock)
+    self.clock = clock
+    secrets = try settings.notifications.webhook.secret.map { (text) throws(WebhookProblem) in try WebhookSecret(text) }
+    mail = try settings.notifications.mail.map { smtp in
+      Mail(
+        client: SMTPClient(smtp), from: try MailAddress(smtp.from),
+        templates: try settings.notifications.email.mailTemplates())
+    }
+  }
+
+  /// Mails only where there is a mail server.
+  package var channels: Set<NoticeChannel> { mail == nil ? [.webhook] : [.webhook, .email] }
+
+  /// What is wrong with a receiver that a task names, as the rest of a sentence.
+  package static func problem(with target: NoticeTarget) -> String? {
+    switch target.address {
+    case .webhook(let url):
+      return TargetURL(url) == nil ? "must be an http or https URL with a host, without user and password" : nil
+    case .email(let address):
+      do throws(MailProblem) {
+        _ = try MailAddress(address)
+        return nil
+      } catch {
+        return error.reason
+      }
+    }
+  }
+
+  package func deliver(_ delivery: NoticeDelivery) async -> NoticeVerdict {
+    guard let notice = Notice(delivery.task, logs: delivery.logs) else {
+      return .refused("the task has not ended")
+    }
+    return switch delivery.notice.channel {
+    case .webhook: await post(notice, delivery)
+    case .email: await send(notice, delivery)
+    }
+  }
+
+  /// Once, after the last delivery has ended.
+  package func shutdown() async {
+    await http.shutdown()
+  }
+
+  // MARK: Webhooks
+
+  private func post(_ notice: Notice, _ delivery: NoticeDelivery) async -> NoticeVerdict {
+    guard let url = TargetURL(delivery.notice.target) else { return .refused("the receiver is no URL") }
+    let begin = clock.now
+    let body = notice.webhookBody
+    let headers = WebhookSignature.headers(
+      id: delivery.notice.id.description, time: delivery.now, body: body, secrets: secrets)
+    let request = OutgoingRequest(
+      method: "POST", url: url,
+      headers: [("Content-Type", "application/json"), ("User-Agent", "Martlet")] + headers, body: body,
+      timeout: Self.patience)
+    do {
+      let answer = try await http.send(request)
+      if (200..<300).contains(answer.status) { return .delivered }
+      let line = "answered \(answer.status)" + (answer.refusedRedirect.map { "; \($0)" } ?? "")
+      // Gone (RFC 9110 §15.5.11): Standard Webhooks has receivers say so that they want no more.
+      if answer.status == 410 { return .refused(line) }
+      return .failed(line, after: RetryAfter.delay(asked: answer.headers, now: delivery.now + (clock.now - begin)))
+    } catch let failure as TaskFailure {
+      return failure.isRetryable ? .failed(failure.error.message) : .refused(failure.error.message)
+    } catch {
+      return .failed("the delivery was cut short: the node is being stopped")
+    }
+  }
+
+  // MARK: Mails
+
+  private func send(_ notice: Notice, _ delivery: NoticeDelivery) async -> NoticeVerdict {
+    guard let mail else { return .failed("no mail server is configured: notifications.smtp.host") }
+    let message: MailMessage
+    do throws(MailProblem) {
+      message = try notice.mail(
+        from: mail.from, to: [try MailAddress(delivery.notice.target)], messageID: "<\(delivery.notice.id)@martlet>",
+        date: delivery.now, templates: mail.templates)
+    } catch {
+      return .refused(error.reason)
+    }
+    return switch await mail.client.send(message) {
+    case .sent: .delivered
+    case .temporary(let line): .failed(line)
+    case .permanent(let line): .refused(line)
+    }
+  }
+}
