@@ -78,6 +78,19 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: settings),
+    // Without pkg-config: it names a flag that SwiftPM does not take.
+    .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"]), .brew(["hiredis"])]),
+    .target(
+      name: "MartletRedis",
+      dependencies: [
+        "CHiredis", "MartletCore",
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ],
+      swiftSettings: settings),
     .target(name: "CDocuments", exclude: ["page"]),
     .target(
       name: "MartletHTTP",
@@ -116,7 +129,8 @@ let package = Package(
     .target(
       name: "Martlet",
       dependencies: [
-        "MartletCore", "MartletEngine", "MartletEvents", "MartletHTTP", "MartletPostgres", "MartletSQLite",
+        "MartletCore", "MartletEngine", "MartletEvents", "MartletHTTP", "MartletPostgres", "MartletRedis",
+        "MartletSQLite",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
@@ -199,6 +213,7 @@ let package = Package(
       name: "KafkaBroker", dependencies: ["ChildProcess", "CRdkafka"], path: "Tests/KafkaBroker",
       exclude: ["requirements.txt"], swiftSettings: settings),
     .target(name: "RabbitServer", dependencies: ["ChildProcess"], path: "Tests/RabbitServer", swiftSettings: settings),
+    .target(name: "RedisServer", dependencies: ["ChildProcess"], path: "Tests/RedisServer", swiftSettings: settings),
     .target(
       name: "MailServer", dependencies: ["ChildProcess"], path: "Tests/MailServer",
       exclude: ["requirements.txt", "server.py"], swiftSettings: settings),
@@ -211,6 +226,16 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "MartletRedisTests",
+      dependencies: [
+        "ChildProcess", "MartletCore", "MartletRedis", "RedisServer",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: settings),
     .testTarget(
@@ -293,7 +318,7 @@ let package = Package(
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "KafkaBroker", "MailServer", "MartletCore", "PostgresServer", "RabbitServer", "ScriptedServer",
+        "KafkaBroker", "MailServer", "MartletCore", "PostgresServer", "RabbitServer", "RedisServer", "ScriptedServer",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),

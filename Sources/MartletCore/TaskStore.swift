@@ -34,6 +34,8 @@ package protocol TaskStore: WorkSource, QueueBook, ScheduleBook, APIKeyBook, Aud
   //   queue with `concurrency`, what exceeds it together with what runs; of a queue with a rate, what exceeds its tokens, of
   //   which each task given out takes one. All of it exact over all nodes. A limited queue has its place in the order of
   //   priorities as far as that costs the others nothing.
+  //   A request with `ids` gets of these what it would be given if there were no others; ids that are not stored, or not to be
+  //   had now, are passed over. Where some have expired it may get fewer than there are.
   // renew: only while the lease stands (also past its end, as long as nobody took it): to a full lease from now, never past
   //   the attempt's start + timeout.
   // finish: applies `Transition.after` to the row as it is, if the lease stands; the same report again answers the same;
@@ -76,6 +78,13 @@ package protocol TaskStore: WorkSource, QueueBook, ScheduleBook, APIKeyBook, Aud
   /// How many tasks there are now, by queue, type and status; zeros are left out. Costs nothing to speak of at any size.
   func counts() async throws(StoreError) -> [TaskCount]
 
+  /// What a claim could give out now, for those who keep lists of it elsewhere: of each lane the first ones in the order of claims.
+  /// Left out are paused queues and types, tasks that have not been admitted, and limited queues altogether. Changes nothing.
+  /// - Parameters:
+  ///   - lanes: nil for all.
+  ///   - limit: tasks of one priority in one lane.
+  func claimable(in lanes: Set<Lane>?, limit: Int) async throws(StoreError) -> ClaimableTasks
+
   /// Each queue that has a READY task, with the earliest `availableAt` of these.
   func oldestReady() async throws(StoreError) -> [String: Timestamp]
 
@@ -112,8 +121,10 @@ extension TaskStore {
 
 /// What has happened that nobody here was told.
 package enum StoreHint: Sendable, Hashable {
-  /// READY tasks appeared in these lanes.
+  /// READY tasks appeared in these lanes by this node's doing.
   case work(Set<Lane>)
+  /// The same, by another node's.
+  case workElsewhere(Set<Lane>)
   /// Tasks appeared in any lanes: there were too many to name, or hints were missed.
   case anyWork
   /// A waiting task was stored that is due in (about) this time.

@@ -43,6 +43,8 @@ package struct ClaimRequest: Sendable, Hashable {
   /// `Self.allQueues` among them stands for every queue.
   package var queues: [String]
   package var types: [String]
+  /// None but these, where somebody has told which there are; nil: whatever there is.
+  package var ids: [TaskID]?
   package var limit: Int
   /// How many of `limit` would have to wait for a free slot. A task that has lost a worker before is given to a free slot only.
   package var ahead: Int
@@ -54,12 +56,13 @@ package struct ClaimRequest: Sendable, Hashable {
   package var patience: Duration
 
   package init(
-    worker: String, queues: [String], types: [String], limit: Int, ahead: Int = 0, token: Int64, isLocal: Bool = true,
-    patience: Duration = .zero
+    worker: String, queues: [String], types: [String], ids: [TaskID]? = nil, limit: Int, ahead: Int = 0, token: Int64,
+    isLocal: Bool = true, patience: Duration = .zero
   ) {
     self.worker = worker
     self.queues = queues
     self.types = types
+    self.ids = ids
     self.limit = limit
     self.ahead = ahead
     self.token = token

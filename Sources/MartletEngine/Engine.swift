@@ -27,6 +27,8 @@ package struct EngineSettings: Sendable {
   package var noticeSender: (any NoticeSender)?
   /// What is wrong with a receiver that a task names, beyond what can be seen from its form; the rest of a sentence.
   package var noticeProblem: @Sendable (NoticeTarget) -> String? = { _ in nil }
+  /// What stands beside the store.
+  package var accelerators: Accelerators?
 
   package init() {}
 }
@@ -44,6 +46,8 @@ package final class Engine: Sendable {
   private let leaseBook = LeaseBook()
   private let relays: [OutboxRelay]
   private let notifier: Notifier?
+  private let dispatch: DispatchDesk?
+  private let keys: KeyShortcut?
   private let finished = Alarm()
 
   /// - Parameters:
@@ -62,11 +66,14 @@ package final class Engine: Sendable {
       settings.sinks.map { OutboxRelay($0, parts, node: settings.host) }
       + (settings.feedsStream ? stream.map { [.stream($0, parts, node: settings.host)] } ?? [] : [])
     notifier = settings.noticeSender.map { Notifier($0, parts) }
+    let dispatch = settings.accelerators.map { DispatchDesk($0, parts) }
+    self.dispatch = dispatch
+    keys = settings.accelerators.map { KeyShortcut($0.keys, parts) }
     service = TaskService(
       parts, registry: registry, defaults: settings.defaults, storeNote: settings.storeNote, relays: relays,
-      stream: stream, notifier: notifier)
+      stream: stream, notifier: notifier, keys: keys, accelerators: settings.accelerators)
     schedules = ScheduleService(parts, service.submitter, zones: settings.zones)
-    let source = WorkDesk(parts)
+    let source = WorkDesk(parts, dispatch)
     let broker = ClaimBroker(source: source, clock: clock, random: random, logger: logger)
     self.broker = broker
     leases = LeaseService(parts, broker: broker, desk: source, book: leaseBook, workers: remoteWorkers)
@@ -76,11 +83,19 @@ package final class Engine: Sendable {
         executor: executor, clock: clock,
         random: random, observer: parts.observer, logger: logger)
     }
-    parts.wakeUp.onWork { broker.ring($0) }
+    if let dispatch {
+      parts.wakeUp.onWork { dispatch.appeared(in: $0) }
+      parts.wakeUp.onReady { dispatch.appeared($0) }
+    } else {
+      parts.wakeUp.onWork { broker.ring($0) }
+    }
     if let worker { parts.wakeUp.onCancelled { worker.nudge($0) } }
     store.listen { [broker, wakeUp = parts.wakeUp] hint in
       switch hint {
-      case .work(let lanes): broker.hear(of: lanes)
+      case .work(let lanes):
+        broker.hear(of: lanes)
+        dispatch?.appeared(in: lanes)
+      case .workElsewhere(let lanes): broker.hear(of: lanes)
       case .anyWork:
         broker.hear(of: nil)
         wakeUp.due(in: .zero)  // where hints of work were missed, those of time may have been too
@@ -105,6 +120,8 @@ package final class Engine: Sendable {
       for relay in relays { group.addTask { await relay.run() } }
       if let stream = service.stream { group.addTask { await stream.run() } }
       if let notifier { group.addTask { await notifier.run() } }
+      if let dispatch { group.addTask { await dispatch.run(self.broker) } }
+      if let keys { group.addTask { await keys.run() } }
       if let worker {
         await worker.run()
         if !Task.isCancelled, let id = settings.worker?.id { await unregister(id) }
@@ -132,6 +149,7 @@ package final class Engine: Sendable {
       .storeTime(parts), .typeSettings(parts, service.rules.types), .completionWatcher(parts),
       .remoteWorkers(parts, remoteWorkers, leaseBook),
     ]
+    if let dispatch { duties.append(.limitedQueues(parts, dispatch)) }
     if settings.isScheduler {
       duties += [
         .promoter(parts), .settler(parts), .admitter(parts), .rescuer(parts),

@@ -6,6 +6,7 @@ internal import Synchronization
 package final class WakeUp: Sendable {
   private struct Listeners {
     var work: [@Sendable (Set<Lane>) -> Void] = []
+    var ready: [@Sendable ([DispatchEntry]) -> Void] = []
     var due: [@Sendable (Duration) -> Void] = []
     var cancelled: [@Sendable (TaskID) -> Void] = []
     var unsettled: [@Sendable () -> Void] = []
@@ -22,6 +23,17 @@ package final class WakeUp: Sendable {
   package func work(in lanes: Set<Lane>) {
     guard !lanes.isEmpty else { return }
     for listener in listeners.withLock(\.work) { listener(lanes) }
+  }
+
+  /// Whether somebody wants to know which tasks became READY, not only where.
+  var namesTasks: Bool { listeners.withLock { !$0.ready.isEmpty } }
+
+  /// These tasks became READY.
+  package func ready(_ entries: [DispatchEntry]) {
+    guard !entries.isEmpty else { return }
+    let listeners = listeners.withLock(\.ready)
+    if listeners.isEmpty { return work(in: Set(entries.map(\.lane))) }
+    for listener in listeners { listener(entries) }
   }
 
   /// A task was stored that is due in (about) this time.
@@ -61,6 +73,11 @@ package final class WakeUp: Sendable {
 
   package func onWork(_ listener: @escaping @Sendable (Set<Lane>) -> Void) {
     listeners.withLock { $0.work.append(listener) }
+  }
+
+  /// Whoever listens here is not told of the same by `onWork`.
+  package func onReady(_ listener: @escaping @Sendable ([DispatchEntry]) -> Void) {
+    listeners.withLock { $0.ready.append(listener) }
   }
 
   package func onDue(_ listener: @escaping @Sendable (Duration) -> Void) {

@@ -5,11 +5,14 @@ internal import MartletCore
 
 final class WorkDesk: WorkSource {
   private let parts: EngineParts
+  private let dispatch: DispatchDesk?
   private let finishing: Coalescer<Finish, FinishVerdict>
   private let renewing: Coalescer<Renewal, RenewalVerdict>
 
-  init(_ parts: EngineParts) {
+  /// - Parameter dispatch: claims go through it, where there is one.
+  init(_ parts: EngineParts, _ dispatch: DispatchDesk? = nil) {
     self.parts = parts
+    self.dispatch = dispatch
     let lanes = parts.store.preferredConcurrency
     finishing = Coalescer(largestBatch: 1000, lanes: lanes) { (finishes) throws(StoreError) in
       try await parts.timed("finish") { () throws(StoreError) in try await parts.store.finish(finishes) }
@@ -20,7 +23,8 @@ final class WorkDesk: WorkSource {
   }
 
   func claim(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
-    try await parts.timed("claim") { () throws(StoreError) in try await parts.store.claim(requests) }
+    if let dispatch { return try await dispatch.claim(requests) }
+    return try await parts.timed("claim") { () throws(StoreError) in try await parts.store.claim(requests) }
   }
 
   func renew(_ renewals: [Renewal]) async throws(StoreError) -> [RenewalVerdict] {

@@ -65,12 +65,13 @@ package struct HTTPServer: Service {
 
   /// - Parameters:
   ///   - apiKeys: where keys are kept, whether or not `configuration.auth` takes them
+  ///   - buckets: what all nodes count requests by
   ///   - metrics: the text of `GET /metrics`
   ///   - onListening: called once the port takes connections
   ///   - metricsFactory: where requests are counted
   package init(
     configuration: HTTPConfiguration, tasks: TaskService, leases: LeaseService, schedules: ScheduleService,
-    apiKeys: any APIKeyBook,
+    apiKeys: any APIKeyBook, buckets: (any SharedBuckets)? = nil,
     metrics: @escaping @Sendable () async throws -> String, logger: Logger,
     metricsFactory: any MetricsFactory = MetricsSystem.factory,
     eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, clock: any EngineClock = SystemClock(),
@@ -83,7 +84,7 @@ package struct HTTPServer: Service {
     self.onListening = onListening
     let trouble = TroubleLog(logger: logger, clock: clock)
     gate = configuration.auth.map {
-      Gate($0, book: apiKeys, clock: clock, wallClock: wallClock, trouble: trouble, logger: logger)
+      Gate($0, book: apiKeys, shared: buckets, clock: clock, wallClock: wallClock, trouble: trouble, logger: logger)
     }
     tls = configuration.tls.map { TLSKeeper($0, clock: clock, wallClock: wallClock, logger: logger) }
     responder = Responder(

@@ -24,6 +24,10 @@ extension PostgresStore {
     var claimed: [ClaimedTask] = []
     if again { claimed = try await claimedBefore(request) }
     do {
+      if let ids = request.ids {
+        try await claimNamed(ids, request, &claimed)
+        return claimed
+      }
       try await findLimitedQueues(for: request)
       let isLimitedFirst = limits.isLimitedFirst(request.token)
       if isLimitedFirst { try await claimLimited(request, &claimed) }

@@ -170,7 +170,7 @@ private struct Room {
 
 extension PostgresStore {
   /// In one order, so that no two wait for each other. Whoever comes after this sees what was claimed before.
-  private static let lockBuckets = Statement(
+  static let lockBuckets = Statement(
     "lock_buckets", "SELECT 1 FROM queue_buckets WHERE queue = ANY($1::text[]) ORDER BY queue FOR NO KEY UPDATE")
 
   private static let readRooms = Statement(

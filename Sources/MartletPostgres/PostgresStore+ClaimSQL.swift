@@ -26,7 +26,7 @@ extension PostgresStore {
     """
 
   /// Neither paused nor limited: what this statement sees when it begins holds.
-  private static let isFree =
+  static let isFree =
     "NOT EXISTS (SELECT 1 FROM queue_settings s WHERE s.queue = l.queue AND (s.paused OR s.limited))"
   static let isTypeGivenOut = "NOT EXISTS (SELECT 1 FROM type_settings t WHERE t.type = l.type AND t.paused)"
 
@@ -37,23 +37,42 @@ extension PostgresStore {
   /// taken as it comes. What others hold locked is skipped, so two nodes never wait for each other and never get nothing
   /// while there is more.
   private static func claimSQL(looks: String, isLimited: Bool = false) -> String {
+    claimSQL(
+      picking: """
+        looks AS MATERIALIZED (\(looks)),
+        \(isLimited ? roomsOfLooks : "")
+        \(isLimited ? bestWithinRooms : bestOfAll)
+        picked AS MATERIALIZED (
+          SELECT p.*, l.urgency
+          FROM quotas q JOIN looks l ON l.lane = q.lane CROSS JOIN LATERAL (
+            SELECT \(pickedColumns)
+            FROM task_runs r
+            WHERE r.claimable AND r.lane = l.lane AND (r.available_at, r.id) > (l.since, l.since_id) AND \(isOurs)
+            ORDER BY r.available_at, r.id LIMIT q.quota FOR UPDATE OF r SKIP LOCKED
+          ) p
+        ),
+        """,
+      // What others hold locked is not missing: several lanes are exhausted when the look without locks found less than wanted.
+      isExhausted: """
+        CASE WHEN (SELECT count(*) FROM looks) = 1 THEN (SELECT count(*) FROM picked) ELSE (SELECT sum(quota) FROM quotas) END < $6
+        """, isLimited: isLimited)
+  }
+
+  static let pickedColumns = """
+    r.ctid AS place, r.id, r.lane, r.available_at, r.attempt, r.max_attempts, r.lost, r.sequence, r.ready_at, r.timeout_ms,
+      r.lease_ms, r.expiry_at, r.blocked
+    """
+
+  /// - Parameters:
+  ///   - picking: parts that end with `picked`, locked rows with `pickedColumns` and their urgency; with limits also `looks`, the
+  ///     lanes and queues they are of, and `rooms`.
+  ///   - isExhausted: whether there is nothing behind these.
+  static func claimSQL(picking: String, isExhausted: String, isLimited: Bool) -> String {
     """
     WITH now AS MATERIALIZED (
       SELECT coalesce($5::bigint, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) AS now
     ),
-    looks AS MATERIALIZED (\(looks)),
-    \(isLimited ? roomsOfLooks : "")
-    \(isLimited ? bestWithinRooms : bestOfAll)
-    picked AS MATERIALIZED (
-      SELECT p.*, l.urgency
-      FROM quotas q JOIN looks l ON l.lane = q.lane CROSS JOIN LATERAL (
-        SELECT r.ctid AS place, r.id, r.lane, r.available_at, r.attempt, r.max_attempts, r.lost, r.sequence, r.ready_at,
-          r.timeout_ms, r.lease_ms, r.expiry_at, r.blocked
-        FROM task_runs r
-        WHERE r.claimable AND r.lane = l.lane AND (r.available_at, r.id) > (l.since, l.since_id) AND \(isOurs)
-        ORDER BY r.available_at, r.id LIMIT q.quota FOR UPDATE OF r SKIP LOCKED
-      ) p
-    ),
+    \(picking)
     judged AS MATERIALIZED (
       SELECT o.*, CASE WHEN is_expired THEN 2 WHEN lost = 0 OR place_in_line <= $7::bigint THEN 1 ELSE 3 END AS kind
       FROM (
@@ -88,9 +107,7 @@ extension PostgresStore {
       INSERT INTO count_changes (lane, old, new, count)
       SELECT lane, 2, 3, count(*) FROM taken GROUP BY lane UNION ALL SELECT lane, 2, 7, count(*) FROM expired GROUP BY lane
     )\(isLimited ? ", spent AS (\(spendTokens))" : "")
-    -- What others hold locked is not missing: several lanes are exhausted when the look without locks found less than wanted.
-    SELECT CASE WHEN (SELECT count(*) FROM looks) = 1 THEN (SELECT count(*) FROM picked) ELSE (SELECT sum(quota) FROM quotas) END
-        < $6, t.*
+    SELECT \(isExhausted), t.*
     FROM (SELECT 1) one LEFT JOIN (
       SELECT j.kind, j.id, j.lane, j.available_at, j.attempt + 1, j.max_attempts, j.ready_at, j.now,
         j.now + least(j.lease_ms, j.timeout_ms), j.timeout_ms, j.lease_ms, b.created_at, b.payload, b.run_at, b.tags,
@@ -133,7 +150,7 @@ extension PostgresStore {
 
   // MARK: Within limits
 
-  private static let roomsOfLooks =
+  static let roomsOfLooks =
     "rooms AS MATERIALIZED (\(roomsSQL(queues: "SELECT DISTINCT queue FROM looks", now: "now"))),"
 
   /// The same, but of each queue no more than its room.

@@ -117,7 +117,7 @@ struct HintReader: Sendable {
       }
     }
     if hints.contains(.anyWork) { fullLooks.areAllDue() }
-    return hints + (lanes.isEmpty ? [] : [.work(lanes)])
+    return hints + (lanes.isEmpty ? [] : [.workElsewhere(lanes)])
   }
 
   /// Anything may have been said meanwhile.

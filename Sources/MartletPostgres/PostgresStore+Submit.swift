@@ -37,9 +37,11 @@ extension PostgresStore {
     let linked = LinkedTasks(others, replaced: try await replaced(in: others))
     let plainLanes = try await lanes(of: plain)
     let linkedLanes = try await lanes(of: linked.tasks.map(\.task))
-    let all = plain + linked.tasks.map(\.task)
-    try await switchNoticesOn(for: all)
-    let notes = noteReceivers(of: all) + notes(of: (turn.plain + turn.linked).map { submissions[$0] })
+    let told =
+      plain.indices.filter { !plain[$0].notify.isEmpty }.map { plain[$0] }
+      + linked.tasks.map(\.task).filter { !$0.notify.isEmpty }
+    try await switchNoticesOn(for: told)
+    let notes = noteReceivers(of: told) + notes(of: (turn.plain + turn.linked).map { submissions[$0] })
     let rows = try await insert(again: again) { again in
       (plain.isEmpty ? [] : [insertion(of: plain, plainLanes, again: again)])
         + (linked.tasks.isEmpty ? [] : insertion(of: linked, linkedLanes, again: again)) + notes

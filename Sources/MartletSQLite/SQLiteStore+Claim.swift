@@ -19,7 +19,12 @@ extension WriteTransaction {
     var passedOver: Set<TaskID> = []  // READY still, but not for a slot that is not free
     var isExhausted = false
     while claimed.count < request.limit, !isExhausted {
-      let look = try candidates(in: lanes, limit: request.limit - claimed.count, allowances, besides: passedOver.count)
+      let look =
+        if let ids = request.ids {
+          try candidates(ids, in: lanes)
+        } else {
+          try candidates(in: lanes, limit: request.limit - claimed.count, allowances, besides: passedOver.count)
+        }
       isExhausted = look.isComplete
       for place in look.places where claimed.count < request.limit && !passedOver.contains(place.id) {
         let task = try candidate(place.id)
@@ -76,6 +81,22 @@ extension WriteTransaction {
     if lanesFound > 1 {
       look.places.sort { ($0.urgency, $0.availableAt, $0.id) < ($1.urgency, $1.availableAt, $1.id) }
     }
+    return look
+  }
+
+  /// Those of these that are READY there.
+  private func candidates(_ ids: [TaskID], in lanes: Set<Lane>) throws -> Look {
+    let named = try prepared(
+      "SELECT queue, type, urgency, available_at FROM task_runs WHERE id = ?1 AND status = 2 AND blocked = 0")
+    var look = Look()
+    for id in Set(ids) {
+      let found = try named.row(id) { columns in
+        let lane = Lane(queue: columns.text(), type: columns.text())
+        return (lane, Look.Place(urgency: columns.int(), availableAt: columns.int(), id: id))
+      }
+      if let (lane, place) = found, lanes.contains(lane) { look.places.append(place) }
+    }
+    look.places.sort { ($0.urgency, $0.availableAt, $0.id) < ($1.urgency, $1.availableAt, $1.id) }
     return look
   }
 

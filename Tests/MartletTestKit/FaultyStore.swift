@@ -6,7 +6,7 @@ internal import Synchronization
 
 package enum StoreOperation: String, CaseIterable, Sendable {
   case now, submit, claim, renew, finish, promote, rescue, settle, prune, steer, tasks, list, graph, attempts, events
-  case counts, oldestReady, register, unregister, workers, check, audit, pruneAudit, apiKeys
+  case counts, claimable, oldestReady, register, unregister, workers, check, audit, pruneAudit, apiKeys
   case queueSettings, changeQueue, typeSettings, putType, admit
   case begin, dueBulk, carryOn, endBulk, bulkJob, bulkJobs, count, pruneBulk, facts
   case attend, takeEntries, settleEntries, release, sinks
@@ -130,6 +130,10 @@ package final class FaultyStore: TaskStore {
 
   package func counts() async throws(StoreError) -> [TaskCount] {
     try await call(.counts) { () async throws(StoreError) in try await inner.counts() }
+  }
+
+  package func claimable(in lanes: Set<Lane>?, limit: Int) async throws(StoreError) -> ClaimableTasks {
+    try await call(.claimable) { () async throws(StoreError) in try await inner.claimable(in: lanes, limit: limit) }
   }
 
   package func oldestReady() async throws(StoreError) -> [String: Timestamp] {

@@ -34,7 +34,7 @@ struct MemoryState {
     var allowances = Allowances(self, now: now)
     let candidates = tasks.values
       .filter(\.isClaimable)
-      .filter { request.takes($0.lane) && !isPaused($0.lane) }
+      .filter { request.takes($0.lane) && !isPaused($0.lane) && request.ids?.contains($0.record.id) ?? true }
       .sorted {
         if $0.record.priority != $1.record.priority { return $0.record.priority > $1.record.priority }
         return Self.isEarlier($0, $1)
@@ -56,6 +56,21 @@ struct MemoryState {
     }
     buckets = allowances.buckets
     return claimed
+  }
+
+  func claimable(in lanes: Set<Lane>?, limit: Int) -> ClaimableTasks {
+    let found = tasks.values.filter { task in
+      task.isClaimable && lanes?.contains(task.lane) ?? true && !isPaused(task.lane)
+        && queues[task.record.queue]?.isLimited != true
+    }
+    let lines = Dictionary(grouping: found) { "\($0.record.priority) \($0.lane.queue) \($0.lane.type)" }.values
+    let entries = lines.flatMap { line in
+      line.sorted(by: Self.isEarlier).prefix(limit).map { task in
+        DispatchEntry(
+          id: task.record.id, lane: task.lane, priority: task.record.priority, availableAt: task.record.availableAt)
+      }
+    }
+    return ClaimableTasks(entries: entries, limit: limit)
   }
 
   private mutating func start(_ id: TaskID, for request: ClaimRequest, now: Timestamp) -> ClaimedTask? {

@@ -32,6 +32,10 @@ package final class MemoryStore: TaskStore {
     try transaction { state, now in requests.map { state.claim($0, now: now) } }
   }
 
+  package func claimable(in lanes: Set<Lane>?, limit: Int) async throws(StoreError) -> ClaimableTasks {
+    try transaction { state, _ in state.claimable(in: lanes, limit: limit) }
+  }
+
   package func renew(_ renewals: [Renewal]) async throws(StoreError) -> [RenewalVerdict] {
     try transaction { state, now in renewals.map { state.renew($0, now: now) } }
   }

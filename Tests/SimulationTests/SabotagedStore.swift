@@ -90,6 +90,9 @@ final class SabotagedStore: TaskStore {
     try await inner.events(of: id, after: sequence, limit: limit)
   }
   func counts() async throws(StoreError) -> [TaskCount] { try await inner.counts() }
+  func claimable(in lanes: Set<Lane>?, limit: Int) async throws(StoreError) -> ClaimableTasks {
+    try await inner.claimable(in: lanes, limit: limit)
+  }
   func oldestReady() async throws(StoreError) -> [String: Timestamp] { try await inner.oldestReady() }
   func register(_ worker: WorkerRecord) async throws(StoreError) { try await inner.register(worker) }
   func unregister(worker id: String) async throws(StoreError) { try await inner.unregister(worker: id) }

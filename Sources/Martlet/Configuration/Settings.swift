@@ -10,6 +10,8 @@ public struct Settings: Sendable, Hashable {
   public var server: Server
   /// Where tasks are kept.
   public var database: Database
+  /// What may stand beside the database.
+  public var redis: Redis
   /// The worker inside this process.
   public var workers: Workers
   /// What fills the fields that a submission leaves out.
@@ -35,13 +37,15 @@ public struct Settings: Sendable, Hashable {
 
   /// Everything has a default: one node on this machine, with a SQLite file in the working directory.
   public init(
-    server: Server = Server(), database: Database = Database(), workers: Workers = Workers(), tasks: Tasks = Tasks(),
+    server: Server = Server(), database: Database = Database(), redis: Redis = Redis(), workers: Workers = Workers(),
+    tasks: Tasks = Tasks(),
     retention: Retention = Retention(), idempotency: Idempotency = Idempotency(), network: Network = Network(),
     auth: Auth = Auth(), rateLimit: RateLimit = RateLimit(), events: Events = Events(),
     notifications: Notifications = Notifications(), telemetry: Telemetry = Telemetry(), log: Log = Log()
   ) {
     self.server = server
     self.database = database
+    self.redis = redis
     self.workers = workers
     self.tasks = tasks
     self.retention = retention

@@ -39,6 +39,10 @@ extension Setting {
       "`strict`: what was acknowledged survives a power cut; a PostgreSQL server that cannot promise it is refused. `relaxed`: faster, and a power cut may cost the last moments."
     ),
     Setting(
+      "redis.url", \.redis.url, .optionalText("`redis://…` or `rediss://…`"), isSecret: true, needsRestart: true,
+      "A Redis that all nodes share: dispatch without polling the database, shortcuts for repeated submissions, shared limits. Without it, off."
+    ),
+    Setting(
       "workers.concurrency", \.workers.concurrency, .whole(1...10_000), alias: "WORKER_CONCURRENCY",
       "Attempts that run at once on this node."),
     Setting(
@@ -103,8 +107,7 @@ extension Setting {
   /// What later versions will do; naming it is a clear error rather than an unknown key.
   static let planned: [Setting] =
     [
-      "redis.url", "config.ssm.path", "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds",
-      "telemetry.otlp.endpoint",
+      "config.ssm.path", "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds", "telemetry.otlp.endpoint",
     ].map { Setting($0, .planned, isSecret: true, "") }
 
   static let known = supported + planned
@@ -133,7 +136,7 @@ extension Settings {
         ("tasks.maxPayloadBytes", "is more than server.maxBodyBytes (\(settings.server.maxBodyBytes)) lets through"))
     }
     return complaints + accessComplaints(settings) + eventComplaints(settings)
-      + mailComplaints(settings) + noticeComplaints(settings)
+      + mailComplaints(settings) + noticeComplaints(settings) + redisComplaints(settings)
   }
 }
 

@@ -36,19 +36,28 @@ struct ServerNode: Service {
     let registryOfMetrics = PrometheusRegistry()
     var engineSettings = engineSettings
     engineSettings.sinks = try settings.makeSinks(logger)
+    let redis = try await redisBeside(store)
+    engineSettings.accelerators = redis?.accelerators
     let post = settings.server.roles.contains(.notifier) ? try NoticePost(settings: settings) : nil
     engineSettings.noticeSender = post
     let engine = Engine(
       engineSettings, store: store, registry: registry, executor: executor, clock: SystemClock(), random: .system,
       metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)
     let http =
-      settings.server.roles.contains(.api) ? httpServer(engine, store, metrics: registryOfMetrics, location) : nil
+      settings.server.roles.contains(.api) ? httpServer(engine, store, redis, metrics: registryOfMetrics, location) : nil
     if http == nil { onStart(started(engine, address: nil, location)) }
     let result = await Result { () async throws -> Void in try await run(engine, http, store) }
     await post?.shutdown()
+    await redis?.close()
     await store.close()
     executor.shutdown()
     try result.get()
+  }
+
+  /// Nil where none is configured. Whether it can be reached is not waited for.
+  private func redisBeside(_ store: any TaskStore) async throws -> RedisBeside? {
+    guard let url = settings.redis.url else { return nil }
+    return try RedisBeside(url, installation: try await store.attend(to: []), logger: logger)
   }
 
   /// Both until both have drained; a failure of one stops the other.
@@ -94,7 +103,7 @@ struct ServerNode: Service {
   }
 
   private func httpServer(
-    _ engine: Engine, _ store: any TaskStore, metrics: PrometheusRegistry, _ location: DatabaseLocation
+    _ engine: Engine, _ store: any TaskStore, _ redis: RedisBeside?, metrics: PrometheusRegistry, _ location: DatabaseLocation
   ) -> HTTPServer {
     let auth = settings.authConfiguration
     let scheme = settings.tlsFiles == nil ? "http" : "https"
@@ -103,6 +112,7 @@ struct ServerNode: Service {
         host: settings.server.host, port: settings.server.port, maxBodyBytes: settings.server.maxBodyBytes,
         requiresLoopbackHost: auth == nil, auth: auth, tls: settings.tlsFiles, version: Version.current),
       tasks: engine.service, leases: engine.leases, schedules: engine.schedules, apiKeys: store,
+      buckets: redis,
       metrics: {
         try await engine.service.refreshGauges()
         return metrics.render()

@@ -56,6 +56,9 @@ final class EngineMetrics: Sendable {
 
   func notice(_ channel: NoticeChannel, outcome: String) { series.notice(channel, outcome: outcome) }
   func setNotices(_ waiting: Int, oldest: Duration) { series.setNotices(waiting, oldest: oldest) }
+  func setAccelerator(isUp: Bool) { series.setRedis(isUp: isUp) }
+  func dispatched(claimed: Int, refused: Int) { series.dispatched(claimed: claimed, refused: refused) }
+  func dispatchFellBack() { series.dispatchFellBack() }
 
   func setLeases(_ count: Int) { series.setLeases(count) }
   func setWorkers(_ count: Int) { series.setWorkers(count) }

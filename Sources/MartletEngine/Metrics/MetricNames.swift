@@ -47,6 +47,15 @@ package struct MetricName: Sendable, Hashable {
   package static let noticeDeliveries = MetricName(
     "martlet_notice_deliveries_total", "Deliveries of notices that this node has tried: delivered, failed, dead.")
 
+  // MARK: Redis, where there is one
+
+  package static let redisUp = MetricName("martlet_redis_up", "1 while this node can use Redis, else 0.")
+  /// By `result`: `claimed`, or `refused` by the store.
+  package static let dispatched = MetricName(
+    "martlet_dispatched_total", "Tasks that Redis has named to this node's claims, by what the store said.")
+  package static let dispatchFallbacks = MetricName(
+    "martlet_dispatch_fallbacks_total", "Claims for which Redis could not be asked, so that the store was.")
+
   // MARK: The edges
 
   /// By `method`, `route` and `status`.
@@ -59,6 +68,7 @@ package struct MetricName: Sendable, Hashable {
   package static let all = [
     tasksSubmitted, attempts, retries, deadLetters, leasesLost, taskRun, taskWait, queueTasks, queueOldestReady,
     leases, workers, outboxEvents, outboxOldest, eventsDelivered, noticesWaiting, noticesOldest, noticeDeliveries,
+    redisUp, dispatched, dispatchFallbacks,
     httpRequests, httpRequest, store,
   ]
 }

@@ -14,6 +14,7 @@ package final class TaskMetrics: Sendable {
   private let operations = Mutex<[String: any TimerHandler]>([:])
   private let queues = Mutex<[String: QueueGauges]>([:])
   private let sinks = Mutex<[String: SinkHandles]>([:])
+  private let redis = Mutex<RedisHandles?>(nil)
   private let workers: any RecorderHandler
   private let leases: any RecorderHandler
   private let noticesWaiting: any RecorderHandler
@@ -99,6 +100,24 @@ package final class TaskMetrics: Sendable {
     sinks.withLock { sinks in
       let handles = sinks[sink] ?? SinkHandles(sink, factory: factory)
       sinks[sink] = handles
+      return handles
+    }
+  }
+
+  package func setRedis(isUp: Bool) { handlesOfRedis.up.record(Int64(isUp ? 1 : 0)) }
+
+  package func dispatched(claimed: Int, refused: Int) {
+    handlesOfRedis.claimed.increment(by: Int64(claimed))
+    handlesOfRedis.refused.increment(by: Int64(refused))
+  }
+
+  package func dispatchFellBack() { handlesOfRedis.fallbacks.increment(by: 1) }
+
+  /// Made when first needed: most installations have no Redis.
+  private var handlesOfRedis: RedisHandles {
+    redis.withLock { redis in
+      let handles = redis ?? RedisHandles(factory: factory)
+      redis = handles
       return handles
     }
   }
@@ -191,6 +210,20 @@ private struct SinkHandles {
     delivered = factory.makeCounter(label: MetricName.eventsDelivered.text, dimensions: [("sink", sink)])
     waiting = factory.makeGauge(.outboxEvents, [("sink", sink)])
     oldest = factory.makeGauge(.outboxOldest, [("sink", sink)])
+  }
+}
+
+private struct RedisHandles {
+  let up: any RecorderHandler
+  let claimed: any CounterHandler
+  let refused: any CounterHandler
+  let fallbacks: any CounterHandler
+
+  init(factory: any MetricsFactory) {
+    up = factory.makeGauge(.redisUp)
+    claimed = factory.makeCounter(label: MetricName.dispatched.text, dimensions: [("result", "claimed")])
+    refused = factory.makeCounter(label: MetricName.dispatched.text, dimensions: [("result", "refused")])
+    fallbacks = factory.makeCounter(label: MetricName.dispatchFallbacks.text, dimensions: [])
   }
 }
 

@@ -9,10 +9,14 @@ final class Submitter: Sendable {
   let defaults: TaskDefaults
   private let ids: TaskIDGenerator
   private let types: TypeBook
+  private let shortcut: KeyShortcut?
   private let submitting: Coalescer<Submission, SubmissionVerdict>
 
-  init(_ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, types: TypeBook) {
+  init(
+    _ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, types: TypeBook, shortcut: KeyShortcut?
+  ) {
     self.parts = parts
+    self.shortcut = shortcut
     self.types = types
     self.registry = registry
     self.defaults = defaults
@@ -39,7 +43,10 @@ final class Submitter: Sendable {
   private func carryOut(
     _ submission: Submission, of request: SubmitRequest, for caller: Credential
   ) async throws(ServiceError) -> [SubmittedTask] {
-    switch try await write(submission) {
+    if let told = try await repeated(submission, for: caller) { return told }
+    let verdict = try await write(submission)
+    if let verdict { shortcut?.remember(submission, as: verdict) }
+    switch verdict {
     case .accepted(let at):
       return try await tell(of: submission, at: at, earlier: [:])
     case .replayed(let at, let earlier):
@@ -57,6 +64,19 @@ final class Submitter: Sendable {
     case nil:
       return []
     }
+  }
+
+  /// What the same submission has made, where that is remembered and still there.
+  private func repeated(
+    _ submission: Submission, for caller: Credential
+  ) async throws(ServiceError) -> [SubmittedTask]? {
+    guard let ids = await shortcut?.tasks(of: submission), let key = submission.keys.first else { return nil }
+    let records = try await read(ids)
+    guard records.map(\.id) == ids, records.allSatisfy({ $0.idempotencyKey == key.text || records.count > 1 }) else {
+      return nil  // gone since: the store decides
+    }
+    guard records.allSatisfy({ caller.mayUse(queue: $0.queue) }) else { throw .idempotencyKeyReused(key.text) }
+    return records.map { SubmittedTask($0, isReplay: true) }
   }
 
   /// What this would be refused for. While the store's time is not known, nothing is: what is wrong with the text is wrong all
@@ -359,33 +379,42 @@ final class Submitter: Sendable {
 
   /// Tells of new tasks. Looks at each where it stands: a copy of a record is dear.
   private func ring(for told: [SubmittedTask]) {
-    var news = News()
+    var news = News(namesTasks: parts.wakeUp.namesTasks)
     for index in told.indices where !told[index].isReplay { news.note(told[index].record) }
     ring(news)
   }
 
   func ring(for records: [TaskRecord]) {
-    var news = News()
+    var news = News(namesTasks: parts.wakeUp.namesTasks)
     for index in records.indices { news.note(records[index]) }
     ring(news)
   }
 
   private func ring(_ news: News) {
     for (lane, count) in news.counts { parts.metrics.submitted(lane, count: count) }
-    parts.wakeUp.work(in: news.ready)
+    parts.wakeUp.ready(news.ready)
+    parts.wakeUp.work(in: news.lanes)
     if let earliest = news.earliest, earliest < .seconds(5) { parts.wakeUp.due(in: earliest) }
   }
 
   private struct News {
+    /// Somebody wants to know which tasks are READY, not only where.
+    let namesTasks: Bool
     var counts: [Lane: Int] = [:]
-    var ready: Set<Lane> = []
+    var ready: [DispatchEntry] = []
+    var lanes: Set<Lane> = []
     var earliest: Duration?
 
     mutating func note(_ record: TaskRecord) {
       let lane = Lane(queue: record.queue, type: record.type)
       counts[lane, default: 0] += 1
       if record.status == .ready {
-        ready.insert(lane)
+        if namesTasks, record.concurrencyKey == nil {
+          ready.append(
+            DispatchEntry(id: record.id, lane: lane, priority: record.priority, availableAt: record.availableAt))
+        } else {
+          lanes.insert(lane)  // of one with a key only the store knows whether it was admitted
+        }
       } else {
         earliest = min(earliest ?? .seconds(3600), record.availableAt - record.createdAt)
       }

@@ -20,21 +20,23 @@ package final class TaskService: Sendable {
   /// For those who listen; nil where it is turned off.
   package let stream: EventStream?
   private let notifier: Notifier?
+  private let accelerators: Accelerators?
 
   init(
     _ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, storeNote: String?, relays: [OutboxRelay],
-    stream: EventStream?, notifier: Notifier?
+    stream: EventStream?, notifier: Notifier?, keys: KeyShortcut?, accelerators: Accelerators?
   ) {
     self.notifier = notifier
     self.relays = relays
     self.stream = stream
+    self.accelerators = accelerators
     self.parts = parts
     bulkIDs = TaskIDGenerator(random: parts.random)
     self.storeNote = storeNote
     self.registry = registry
     self.defaults = defaults
     rules = QueueService(parts, registry: registry)
-    submitter = Submitter(parts, registry: registry, defaults: defaults, types: rules.types)
+    submitter = Submitter(parts, registry: registry, defaults: defaults, types: rules.types, shortcut: keys)
     reading = Coalescer(lanes: 2) { (ids) throws(StoreError) in
       try await parts.timed("read") { () throws(StoreError) in try await parts.store.tasks(ids) }
     }
@@ -276,6 +278,13 @@ package final class TaskService: Sendable {
       components.append(
         .init(name: "notices", isHealthy: trouble == nil, detail: trouble, isForOperators: trouble != nil))
     }
+    // Without what stands beside the store everything goes on, only slower.
+    if let accelerators {
+      let trouble = accelerators.trouble()
+      components.append(
+        .init(
+          name: accelerators.name, isHealthy: trouble == nil, detail: trouble, isForOperators: trouble != nil))
+    }
     return Readiness(components: components, canServe: canServe)
   }
 
@@ -284,6 +293,7 @@ package final class TaskService: Sendable {
     let queues = try await queues()
     parts.metrics.setQueues(queues.map { ($0.name, $0.counts, $0.oldestReadySeconds) })
     parts.metrics.setWorkers(try await workers().count)
+    if let accelerators { parts.metrics.setAccelerator(isUp: accelerators.trouble() == nil) }
     let now = try await storeNow()
     parts.metrics.setOutbox(
       try await store("sinks") { (store) throws(StoreError) in try await store.sinks() }.map { sink in

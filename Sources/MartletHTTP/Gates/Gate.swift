@@ -20,15 +20,19 @@ final class Gate: Sendable {
   private let keys: APIKeyDesk?
   private let bootstrap: CredentialDigest?
   private let requests: TokenBuckets<String>?
+  private let shared: (any SharedBuckets)?
   private let failures: TokenBuckets<ClientAddress>
   private let limitFields: RateLimitFields?
 
-  /// - Parameter book: needed where `configuration.apiKeys`.
+  /// - Parameters:
+  ///   - book: needed where `configuration.apiKeys`.
+  ///   - shared: counts the requests of all nodes.
   init(
-    _ configuration: AuthConfiguration, book: (any APIKeyBook)?, clock: any EngineClock,
+    _ configuration: AuthConfiguration, book: (any APIKeyBook)?, shared: (any SharedBuckets)? = nil, clock: any EngineClock,
     wallClock: @escaping @Sendable () -> Timestamp, trouble: TroubleLog, logger: Logger
   ) {
     self.configuration = configuration
+    self.shared = shared
     let source = configuration.jwt.secret.map(KeySource.secret) ?? configuration.jwt.jwks.map(KeySource.init(jwks:))
     tokenKeys = source.map { KeySetKeeper(source: $0, clock: clock, logger: logger) }
     tokens = tokenKeys.map {
@@ -71,7 +75,7 @@ final class Gate: Sendable {
       throw .unauthenticated("send 'Authorization: Bearer' with a token, or 'X-API-Key' with a key")
     }
     var admission = Admission(credential: try await identify(presented, address))
-    admission.fields = try spend(of: admission.credential)
+    admission.fields = try await spend(of: admission.credential)
     guard admission.credential.has(right) else {
       throw Problem.forbidden("the credential's roles do not allow this").adding(admission.fields)
     }
@@ -150,9 +154,15 @@ final class Gate: Sendable {
   }
 
   /// One request of the credential's.
-  private func spend(of credential: Credential) throws(Problem) -> [(name: HTTPField.Name, value: String)] {
+  private func spend(of credential: Credential) async throws(Problem) -> [(name: HTTPField.Name, value: String)] {
     guard let requests, let limitFields else { return [] }
-    let level = requests.take(credential.keyID ?? credential.actor)
+    let key = credential.keyID ?? credential.actor
+    let level =
+      if let told = await shared?.take(key, requests.limit) {
+        TokenBucket.Level(isEnough: told.isEnough, left: told.left, wait: told.wait)
+      } else {
+        requests.take(key)
+      }
     let fields = limitFields.fields(level)
     guard level.isEnough else {
       throw Problem.rateLimited("the credential's limit of requests is reached", level).adding(fields)

@@ -142,7 +142,7 @@ import Testing
       let lane = Lane(queue: "default", type: "resize")
       var number = 0
       // Whether both listen yet nobody knows.
-      while !heard[1].heard.contains(.unadmitted) || !heard[0].heard.contains(.work([lane])) {
+      while !heard[1].heard.contains(.unadmitted) || !heard[0].heard.contains(.workElsewhere([lane])) {
         number += 2
         _ = try await nodes[0].submit([Submission([Self.task(number, key: "a"), Self.task(number + 1, key: "a")])])
         try await admitAll(nodes.reversed())

@@ -245,10 +245,10 @@ import Testing
       let (own, others) = (Hints(), Hints())
       nodes[0].listen { own.hear($0) }
       nodes[1].listen { others.hear($0) }
-      let hint = StoreHint.work([Lane(queue: "default", type: "child")])
+      let lanes: Set = [Lane(queue: "default", type: "child")]
       var number = 0
       // A hint may be lost while the other is not listening yet; and a lane that it does not know is only hinted at.
-      while !own.heard.contains(hint) || !others.heard.contains(hint) {
+      while !own.heard.contains(.work(lanes)) || !others.heard.contains(.workElsewhere(lanes)) {
         number += 2
         var child = AcceptedTask.stub(number + 1, type: "child")
         child.dependencies = [.stub(number)]

@@ -50,7 +50,7 @@ import Testing
       // The first names a lane that the other does not know yet.
       try await repeated(until: .anyWork) { try await nodes[0].submitStub(.stub($0)) }
       try await eventually { try await !nodes[1].claimStub(limit: 1000).isEmpty }
-      try await repeated(until: .work([Lane(queue: "default", type: "resize")])) {
+      try await repeated(until: .workElsewhere([Lane(queue: "default", type: "resize")])) {
         try await nodes[0].submitStub(.stub($0))
       }
       try await repeated(until: .due(.seconds(1))) {

@@ -184,6 +184,10 @@ import Testing
     try await node.submitStub(.stub(start, type: "plan-\(start)"))  // there already
     try await node.submitStub(.stub(start + 20, type: "plan-\(start)", eligible: .after(.milliseconds(1))))
     _ = try await node.claimStub(types: ["nobody's"])
+    _ = try await node.claimable(in: nil, limit: 10)
+    _ = try await node.claim([
+      ClaimRequest(worker: "w", queues: ["*"], types: ["nobody's"], ids: ids, limit: 9, token: Int64(start))
+    ])
     let claimed = try await node.claimStub(limit: 8, types: ["plan-\(start)"])
     _ = try await node.claimStub(limit: 1, types: ["plan-\(start)"])
     _ = try await node.renew(claimed.map { Renewal(lease: $0.lease) })

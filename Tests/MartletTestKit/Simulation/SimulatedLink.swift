@@ -161,6 +161,9 @@ package final class SimulatedLink: TaskStore {
   package func counts() async throws(StoreError) -> [TaskCount] {
     try await call { (store) throws(StoreError) in try await store.counts() }
   }
+  package func claimable(in lanes: Set<Lane>?, limit: Int) async throws(StoreError) -> ClaimableTasks {
+    try await call { (store) throws(StoreError) in try await store.claimable(in: lanes, limit: limit) }
+  }
   package func oldestReady() async throws(StoreError) -> [String: Timestamp] {
     try await call { (store) throws(StoreError) in try await store.oldestReady() }
   }

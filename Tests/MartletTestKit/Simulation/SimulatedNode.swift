@@ -38,6 +38,9 @@ package final class SimulatedNode: Sendable {
     package var feedsStream = true
     package var noticeSender: @Sendable (Identity) -> (any NoticeSender)? = { _ in nil }
 
+    /// What stands beside the store.
+    package var accelerators: Accelerators?
+
     package init() {}
   }
 
@@ -55,6 +58,7 @@ package final class SimulatedNode: Sendable {
     settings.isScheduler = options.isScheduler
     settings.streamKept = options.streamKept
     settings.feedsStream = options.feedsStream
+    settings.accelerators = options.accelerators
     settings.sinks = options.sinks(Identity(process: process, clock: clock))
     settings.noticeSender = options.noticeSender(Identity(process: process, clock: clock))
     if options.isWorker {
