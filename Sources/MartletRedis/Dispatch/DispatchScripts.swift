@@ -141,7 +141,7 @@ enum DispatchScripts {
       for index = 3, #ARGV, 3 do
         local id, lane = ARGV[index], ARGV[index + 2]
         if redis.call('ZSCORE', ready .. lane, id) then
-          redis.call('SADD', lanes, lane)
+          if redis.call('SISMEMBER', lanes, lane) == 0 then redis.call('SADD', lanes, lane) end
         elseif not redis.call('ZSCORE', taken, id) then
           local at = redis.call('ZSCORE', due, id)
           local isInTime = at and tonumber(at) <= tonumber(ARGV[index + 1])
