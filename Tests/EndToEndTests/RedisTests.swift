@@ -75,9 +75,7 @@ extension EndToEnd {
         let answers = try await withThrowingTaskGroup(of: (key: Int, reply: Reply)?.self) { group in
           for number in 0..<400 {
             let key = number % 20
-            group.addTask {
-              (key, try await apis[number % 2].post("/tasks", #"{"type": "email", "payload": {"to": "a@example.com", "subject": "\#(key)"}, "idempotencyKey": "key-\#(key)"}"#))
-            }
+            group.addTask { (key, try await apis[number % 2].post("/tasks", Self.mail(key))) }
           }
           group.addTask {
             for _ in 0..<20 { try await stage.redis.flush() }
@@ -93,9 +91,7 @@ extension EndToEnd {
           #expect(try Set(its.map { try $0.reply.json()["id"]?.string }).count == 1, "key \(key)")
         }
         // From here on Redis knows them: it is asked, and the answer is the same.
-        let again = try await apis[0].post(
-          "/tasks",
-          #"{"type": "email", "payload": {"to": "a@example.com", "subject": "3"}, "idempotencyKey": "key-3"}"#)
+        let again = try await apis[0].post("/tasks", Self.mail(3))
         #expect(again.status == 200)
         #expect(again.headers.first(name: "Idempotent-Replayed") == "true")
         let other = try await apis[1].post("/tasks", #"{"type": "email", "idempotencyKey": "key-3"}"#)
@@ -236,6 +232,12 @@ extension EndToEnd {
         }
         await redis.remove()
       }
+    }
+
+    private static func mail(_ key: Int) -> String {
+      """
+      {"type": "email", "payload": {"to": "a@example.com", "subject": "\(key)"}, "idempotencyKey": "key-\(key)"}
+      """
     }
 
     private static func task(_ number: Int, calling address: String) -> String {

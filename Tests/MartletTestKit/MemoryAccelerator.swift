@@ -13,6 +13,12 @@ package final class MemoryAccelerator: Sendable {
     package var isFull = false
     /// What is given out stays to be given out.
     package var givesTwice = false
+
+    package init(isAway: Bool = false, isFull: Bool = false, givesTwice: Bool = false) {
+      self.isAway = isAway
+      self.isFull = isFull
+      self.givesTwice = givesTwice
+    }
   }
 
   private let clock: any EngineClock
@@ -120,6 +126,10 @@ extension MemoryAccelerator: Dispatcher {
     try call("unknown") { state in
       entries.filter { state.waiting[$0.id] == nil && state.taken[$0.id] == nil }
     }
+  }
+
+  package func check() async throws(AcceleratorFailure) {
+    try call("check") { _ in }
   }
 
   package func takeTurn(for duration: Duration) async throws(AcceleratorFailure) -> Bool {

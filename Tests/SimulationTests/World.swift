@@ -11,6 +11,8 @@ final class World: Sendable {
   let random: RandomSource
   let store: MemoryStore
   let wire: HintWire?
+  /// Stands beside the store in some worlds, and is not to be relied on.
+  let beside: MemoryAccelerator?
   let clock: ProcessClock
   let counters: Counters
   let judge: Judge
@@ -60,6 +62,7 @@ final class World: Sendable {
     wire =
       seed % 4 < 2
       ? nil : HintWire(scheduler: scheduler, random: RandomSource(seed: seed), counters: counters, loss: 0.3)
+    beside = seed % 5 < 2 ? MemoryAccelerator(clock: clock) : nil
     var faults = LinkFaults()
     faults.longestLatency = [.zero, .milliseconds(2), .milliseconds(40)][random.below(3)]
     if random.below(2) == 0 { faults.failsBefore = 0.05 }
@@ -103,6 +106,7 @@ final class World: Sendable {
     let store: any TaskStore = sabotage.map { SabotagedStore(self.store, $0) } ?? self.store
     var options = SimulatedNode.Options()
     options.wire = wire
+    options.accelerators = beside?.accelerators
     if let failing = plan.sink {
       options.sinks = { [self] identity in
         [
@@ -147,7 +151,17 @@ final class World: Sendable {
       default:
         break
       }
+      if let beside { upset(beside) }
       try await replaceTheDead(in: &group)
+    }
+  }
+
+  private func upset(_ beside: MemoryAccelerator) {
+    beside.faults = MemoryAccelerator.Faults(
+      isAway: random.below(4) == 0, isFull: random.below(4) == 0, givesTwice: random.below(4) == 0)
+    if random.below(2) == 0 {
+      counters.count("what stands beside forgot")
+      beside.forgetAll()
     }
   }
 
@@ -166,6 +180,7 @@ final class World: Sendable {
       node.resume()
       node.link.faults = LinkFaults()
     }
+    beside?.faults = MemoryAccelerator.Faults()
     judge.healed()
     isHealed.store(true, ordering: .relaxed)
   }

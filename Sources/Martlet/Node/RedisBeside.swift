@@ -48,7 +48,7 @@ final class RedisBeside: Sendable {
     let recent = refusal.withLock { refusal in
       refusal.flatMap { ContinuousClock.now - $0.at < Self.memory ? $0.message : nil }
     }
-    return client.status.lastError ?? recent
+    return client.status.lastError ?? bell.withLock(\.self)?.status.lastError ?? recent
   }
 
   private func ask<Answer>(
@@ -70,7 +70,8 @@ final class RedisBeside: Sendable {
       return refusal.map { ContinuousClock.now - $0.at >= Self.memory } ?? true
     }
     if isNew {
-      logger.warning("Redis at \(settings.url.place) refuses: \(message); as long as it does, the database is asked instead")
+      logger.warning(
+        "Redis at \(settings.url.place) refuses: \(message); as long as it does, the database is asked instead")
     }
   }
 }
@@ -101,6 +102,10 @@ extension RedisBeside: Dispatcher {
 
   func unknown(among entries: [DispatchEntry]) async throws(AcceleratorFailure) -> [DispatchEntry] {
     try await ask { () throws(RedisError) in try await dispatch.unknown(among: entries) }
+  }
+
+  func check() async throws(AcceleratorFailure) {
+    try await ask { () throws(RedisError) in try await dispatch.check() }
   }
 
   func takeTurn(for duration: Duration) async throws(AcceleratorFailure) -> Bool {
@@ -134,8 +139,10 @@ extension RedisBeside: LaneBell {
   }
 
   func listen(_ hear: @escaping @Sendable (Set<Lane>?) -> Void) {
+    var quiet = logger
+    quiet.logLevel = .error  // of what is wrong with Redis the client tells
     let bell = RedisBell(
-      settings, client: client, keys: keys, group: MultiThreadedEventLoopGroup.singleton, logger: logger,
+      settings, client: client, keys: keys, group: MultiThreadedEventLoopGroup.singleton, logger: quiet,
       hear: { hint in
         let lanes = hint.split(separator: " ").map { Lane(name: String($0)) }
         hear(lanes.contains(nil) ? nil : Set(lanes.compactMap(\.self)))

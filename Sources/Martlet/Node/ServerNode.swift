@@ -44,7 +44,8 @@ struct ServerNode: Service {
       engineSettings, store: store, registry: registry, executor: executor, clock: SystemClock(), random: .system,
       metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)
     let http =
-      settings.server.roles.contains(.api) ? httpServer(engine, store, redis, metrics: registryOfMetrics, location) : nil
+      settings.server.roles.contains(.api)
+      ? httpServer(engine, store, redis, metrics: registryOfMetrics, location) : nil
     if http == nil { onStart(started(engine, address: nil, location)) }
     let result = await Result { () async throws -> Void in try await run(engine, http, store) }
     await post?.shutdown()
@@ -103,7 +104,8 @@ struct ServerNode: Service {
   }
 
   private func httpServer(
-    _ engine: Engine, _ store: any TaskStore, _ redis: RedisBeside?, metrics: PrometheusRegistry, _ location: DatabaseLocation
+    _ engine: Engine, _ store: any TaskStore, _ redis: RedisBeside?, metrics: PrometheusRegistry,
+    _ location: DatabaseLocation
   ) -> HTTPServer {
     let auth = settings.authConfiguration
     let scheme = settings.tlsFiles == nil ? "http" : "https"

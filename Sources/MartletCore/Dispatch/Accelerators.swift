@@ -23,6 +23,8 @@ package protocol Dispatcher: Sendable {
   func giveBack(_ ids: [TaskID]) async throws(AcceleratorFailure)
   /// Those that have to be pushed.
   func unknown(among entries: [DispatchEntry]) async throws(AcceleratorFailure) -> [DispatchEntry]
+  /// Returns if it answers.
+  func check() async throws(AcceleratorFailure)
   /// True for one node of all in each such time, and for the first that asks after everything was forgotten.
   func takeTurn(for duration: Duration) async throws(AcceleratorFailure) -> Bool
 }

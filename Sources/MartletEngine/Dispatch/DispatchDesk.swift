@@ -107,7 +107,10 @@ final class DispatchDesk: Sendable {
     do throws(AcceleratorFailure) {
       if !news.entries.isEmpty { try await dispatcher.push(news.entries) }
       let unknown = state.withLock { state in news.lanes.filter { state.limitedQueues?.contains($0.queue) != true } }
-      if !unknown.isEmpty { _ = try await sweep(unknown) }
+      if !unknown.isEmpty {
+        try await dispatcher.check()
+        _ = try await sweep(unknown)
+      }
       if !news.judged.isEmpty { try await dispatcher.forget(news.judged) }
     } catch {
       reconsider()
@@ -222,7 +225,8 @@ final class DispatchDesk: Sendable {
       return (state.mustSweep, state.nextTurn <= now)
     }
     do throws(AcceleratorFailure) {
-      let isOurTurn = isTime ? try await dispatcher.takeTurn(for: Self.sweepInterval) : false
+      // Asked first also where a sweep is due anyway: where there is no answer, the store is spared it.
+      let isOurTurn = isTime || must ? try await dispatcher.takeTurn(for: Self.sweepInterval) : false
       if must || isOurTurn { _ = try await sweep(nil) }
     } catch {
       reconsider()

@@ -28,7 +28,8 @@ final class Gate: Sendable {
   ///   - book: needed where `configuration.apiKeys`.
   ///   - shared: counts the requests of all nodes.
   init(
-    _ configuration: AuthConfiguration, book: (any APIKeyBook)?, shared: (any SharedBuckets)? = nil, clock: any EngineClock,
+    _ configuration: AuthConfiguration, book: (any APIKeyBook)?, shared: (any SharedBuckets)? = nil,
+    clock: any EngineClock,
     wallClock: @escaping @Sendable () -> Timestamp, trouble: TroubleLog, logger: Logger
   ) {
     self.configuration = configuration

@@ -71,6 +71,11 @@ package struct RedisDispatch: Sendable {
     }
   }
 
+  /// Returns if Redis answers.
+  package func check() async throws(RedisError) {
+    try await client.call(RedisCommand("EXISTS", keys.sweep))
+  }
+
   /// True for the first of all nodes in each such time, and for the first after Redis has forgotten everything.
   package func takeTurn(for duration: Duration) async throws(RedisError) -> Bool {
     let command = RedisCommand("SET", keys.sweep, "1", "NX", "PX", "\(max(1, duration.wholeMilliseconds))")

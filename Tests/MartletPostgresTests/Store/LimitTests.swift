@@ -216,7 +216,9 @@ import Testing
       func claim(_ node: Int, _ type: String) async throws -> ClaimedTask {
         let lane = Lane(queue: "default", type: type)
         while true {
-          try await eventually { heard[node].heard.contains { [.work([lane]), .workElsewhere([lane]), .anyWork].contains($0) } }
+          try await eventually {
+            heard[node].heard.contains { [.work([lane]), .workElsewhere([lane]), .anyWork].contains($0) }
+          }
           heard[node].forget()
           if let task = try await nodes[node].claimStub(types: [type]).first { return task }
         }
