@@ -318,7 +318,8 @@ let package = Package(
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "KafkaBroker", "MailServer", "MartletCore", "PostgresServer", "RabbitServer", "RedisServer", "ScriptedServer",
+        "ChildProcess", "KafkaBroker", "MailServer", "MartletCore", "PostgresServer", "RabbitServer", "RedisServer",
+        "ScriptedServer",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),

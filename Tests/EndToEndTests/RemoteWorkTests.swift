@@ -1,9 +1,9 @@
 // Workers elsewhere, as a team in any language has them: a real server, and real workers that are killed, frozen, drained and
 // left alone by it.
 
+internal import ChildProcess
 internal import Foundation
 internal import MartletCore
-internal import PostgresServer
 internal import Testing
 
 extension EndToEnd {
@@ -179,7 +179,7 @@ extension EndToEnd {
     @Test(arguments: [SIGTERM, SIGKILL])
     func `a worker outlives its server, and goes on with the next`(signal: Int32) async throws {
       try await Scene.play { scene in
-        let port = String(try PostgresServer.freePort())
+        let port = String(try freePort())
         let first = try await scene.serve(["--port", port])
         let gate = scene.file("gate")
         let worker = try Self.work(scene, first, Self.waits(for: gate))

@@ -27,7 +27,7 @@ final class PgBouncer {
 
   /// - Parameter sessions: so many of the server's sessions are shared by all clients.
   init(before server: PostgresServer, sessions: Int) throws {
-    port = try PostgresServer.freePort()
+    port = try freePort()
     folder = FileManager.default.temporaryDirectory.resolvingSymlinksInPath()
       .appendingPathComponent("martlet-pgbouncer-\(UUID())")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

@@ -356,7 +356,15 @@ struct WrongSettingsTests {
         "tasks.maxPayloadBytes = \"10000000\" (martlet.yaml:1): is more than server.maxBodyBytes (8388608) lets through"
       ),
       ("config: {file: x}", "config.file (martlet.yaml:1): cannot be set inside the file itself"),
-      ("redis: {url: 'redis://:secret@x'}", "redis.url (martlet.yaml:1): is not supported by this version yet"),
+      ("config: {ssm.path: /martlet}", "config.ssm.path (martlet.yaml:1): is not supported by this version yet"),
+      (
+        "redis: {url: 'http://x'}",
+        "redis.url = (hidden) (martlet.yaml:1): the Redis URL must begin with redis:// or rediss://"
+      ),
+      (
+        "redis: {url: 'redis://:hush/x@y'}",
+        "redis.url = (hidden) (martlet.yaml:1): the Redis URL must have / ? # @ in user, password and path written as %2F %3F %23 %40"
+      ),
       (
         "auth: {jwt: {secret: hush}}",
         "auth.jwt.secret = (hidden) (martlet.yaml:1): must have 32 bytes or more, as HS256 asks for (RFC 7518 §3.2)"
@@ -380,8 +388,8 @@ struct WrongSettingsTests {
   @Test("are refused in the environment too, by name")
   func inTheEnvironment() throws {
     #expect(
-      try problems(environment: ["MARTLET_REDIS_URL": "redis://x", "MARTLET_AUTH_BOOTSTRAP_KEY": "hush"]) == [
-        "redis.url (MARTLET_REDIS_URL): is not supported by this version yet",
+      try problems(environment: ["MARTLET_CONFIG_SSM_PATH": "/x", "MARTLET_AUTH_BOOTSTRAP_KEY": "hush"]) == [
+        "config.ssm.path (MARTLET_CONFIG_SSM_PATH): is not supported by this version yet",
         "auth.bootstrapKey = (hidden) (MARTLET_AUTH_BOOTSTRAP_KEY): must have 32 to 512 visible ASCII characters and no spaces",
       ])
     #expect(

@@ -65,7 +65,7 @@ package final class PostgresServer: Sendable {
   private init(binaries: Binaries, dataParent: URL?, settings: [String: String]) throws {
     self.binaries = binaries
     self.settings = settings
-    port = try Self.freePort()
+    port = try freePort()
     folder = URL(fileURLWithPath: NSTemporaryDirectory()).resolvingSymlinksInPath()
       .appendingPathComponent("martlet-postgres-\(UUID())")
     logFile = folder.appendingPathComponent("postgres.log")
@@ -73,9 +73,20 @@ package final class PostgresServer: Sendable {
     for folder in [folder, dataFolder] {
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     }
-    undertaker = try Undertaker(of: dataFolder, removing: [folder, dataFolder])
+    undertaker = try Undertaker(Self.burial, [dataFolder, folder, dataFolder])
     try binaries.giveToServer([folder, dataFolder])
   }
+
+  /// The server's own file names its process; it is gone where the server has stopped.
+  private static let burial = """
+    if read -r id 2>/dev/null <"$1/postmaster.pid"; then
+      kill -CONT "$id"; kill -QUIT "$id"
+      tries=100
+      while [ "$tries" -gt 0 ] && kill -0 "$id"; do tries=$((tries - 1)); sleep 0.1; done
+    fi
+    shift
+    rm -rf "$@"
+    """
 
   deinit { undertaker.dismiss() }
 
@@ -181,31 +192,6 @@ package final class PostgresServer: Sendable {
     let status = await child.ended()
     let texts = try files.map { String(decoding: try Data(contentsOf: $0), as: UTF8.self) }
     return (status, texts[0], texts[1])
-  }
-
-  /// Below the ports that the system gives to clients: while the server is away, one of those could connect to itself
-  /// there and keep the server from coming back.
-  package static func freePort() throws -> Int {
-    for _ in 0..<200 {
-      let port = Int.random(in: 20_000..<32_000)
-      if isFree(port) { return port }
-    }
-    throw PostgresFailed(what: "no free port was found", log: "")
-  }
-
-  private static func isFree(_ port: Int) -> Bool {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    guard descriptor >= 0 else { return false }
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = UInt16(port).bigEndian
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    return withUnsafePointer(to: &address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-      }
-    }
   }
 }
 

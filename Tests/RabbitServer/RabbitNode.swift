@@ -14,6 +14,19 @@ struct RabbitNode: Sendable {
     FileManager.default.contents(atPath: logFile.path).map { String(decoding: $0, as: UTF8.self) } ?? ""
   }
 
+  /// A number is believed only as long as the process still has something to do with the folder: its files may outlive it.
+  static let burial = """
+    folder=$1; shift
+    for file in "$@"; do
+      if read -r id 2>/dev/null <"$file" && [ "$(readlink "/proc/$id/cwd")" = "$folder" ]; then
+        kill -KILL "$id"
+        tries=100
+        while [ "$tries" -gt 0 ] && kill -0 "$id"; do tries=$((tries - 1)); sleep 0.1; done
+      fi
+    done
+    rm -rf "$folder"
+    """
+
   private static let programs = "/usr/lib/rabbitmq/bin"
   /// Who runs the broker where root runs the tests.
   private static let account = "rabbitmq"
@@ -23,7 +36,7 @@ struct RabbitNode: Sendable {
     guard FileManager.default.isExecutableFile(atPath: "\(Self.programs)/rabbitmq-server") else {
       throw RabbitFailed(what: "RabbitMQ is missing: scripts/setup --test installs it", log: "")
     }
-    ports = try (Self.freePort(), Self.freePort(), Self.freePort(), Self.freePort())
+    ports = try (freePort(), freePort(), freePort(), freePort())
     folder = URL(fileURLWithPath: NSTemporaryDirectory()).resolvingSymlinksInPath()
       .appendingPathComponent("martlet-rabbitmq-\(UUID())")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -121,15 +134,6 @@ struct RabbitNode: Sendable {
   /// Whether somebody takes connections at the port for clients.
   var isListening: Bool {
     Self.withAddress(ports.plain) { descriptor, address, length in connect(descriptor, address, length) == 0 }
-  }
-
-  /// Below the ports that the system gives to clients.
-  private static func freePort() throws -> Int {
-    for _ in 0..<200 {
-      let port = Int.random(in: 20_000..<32_000)
-      if withAddress(port, { descriptor, address, length in bind(descriptor, address, length) == 0 }) { return port }
-    }
-    throw RabbitFailed(what: "no free port was found", log: "")
   }
 
   private static func withAddress(

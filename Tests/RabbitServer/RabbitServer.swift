@@ -57,7 +57,7 @@ package final class RabbitServer: Sendable {
   private init(_ identity: Identity?) throws {
     node = try RabbitNode()
     (port, securePort, logFile) = (node.ports.plain, node.ports.secure, node.logFile)
-    undertaker = try Undertaker(of: node.processFiles, removing: node.folder)
+    undertaker = try Undertaker(RabbitNode.burial, [node.folder] + node.processFiles)
     try node.writeFiles(identity)
   }
 

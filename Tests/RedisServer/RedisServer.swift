@@ -53,8 +53,17 @@ package final class RedisServer: Sendable {
     self.password = password
     self.certificates = certificates
     port = try freePort()
-    undertaker = try Undertaker(of: folder)
+    undertaker = try Undertaker(Self.burial, [folder])
   }
+
+  private static let burial = """
+    if read -r id 2>/dev/null <"$1/redis.pid"; then
+      kill -KILL "$id"
+      tries=100
+      while [ "$tries" -gt 0 ] && kill -0 "$id"; do tries=$((tries - 1)); sleep 0.1; done
+    fi
+    rm -rf "$1"
+    """
 
   deinit { undertaker.dismiss() }
 

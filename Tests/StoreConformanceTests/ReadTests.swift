@@ -460,6 +460,7 @@ import Testing
         ("attempts", { _ = try await store.attempts(of: .stub(1)) }),
         ("events", { _ = try await store.events(of: .stub(1)) }),
         ("counts", { _ = try await store.counts() }),
+        ("claimable", { _ = try await store.claimable(in: nil, limit: 1) }),
         ("oldestReady", { _ = try await store.oldestReady() }),
         ("register", { try await store.register(.stub()) }),
         ("unregister", { try await store.unregister(worker: "a") }),

@@ -3,12 +3,12 @@
 
 internal import Foundation
 
-package func freePort() throws -> Int {
+public func freePort() throws -> Int {
   for _ in 0..<200 {
     let port = Int.random(in: 20_000..<32_000)
     if isFree(port) { return port }
   }
-  throw RedisFailed(what: "no free port was found", log: "")
+  throw ChildFailed(description: "no free port was found")
 }
 
 private func isFree(_ port: Int) -> Bool {
