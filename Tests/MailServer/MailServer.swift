@@ -22,11 +22,13 @@ package final class MailServer: Sendable {
   ///   - login: `user:password`, demanded of everyone.
   ///   - loginAnswer: what every login is answered with.
   ///   - mute: takes connections and says nothing.
+  ///   - port: of one that has stopped, whose place it takes.
   package static func start(
     tls: Security = .none, name: String = "localhost", login: String? = nil, loginAnswer: String? = nil,
-    mute: Bool = false
+    mute: Bool = false, port: Int? = nil
   ) async throws -> MailServer {
     var options = ["--tls", tls.rawValue, "--name", name]
+    if let port { options += ["--port", String(port)] }
     if let login { options += ["--login", login] }
     if let loginAnswer { options += ["--login-answer", loginAnswer] }
     if mute { options.append("--mute") }

@@ -20,6 +20,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 options = argparse.ArgumentParser()
 options.add_argument("folder")
 options.add_argument("--tls", choices=["none", "starttls", "implicit"], default="none")
+options.add_argument("--port", type=int, default=0, help="0 for a free one")
 options.add_argument("--name", default="localhost", help="whom the certificate is for")
 options.add_argument("--login", help="user:password, demanded of everyone")
 options.add_argument("--login-answer", help="answers every login so")
@@ -137,7 +138,7 @@ async def serve():
     loop = asyncio.get_running_loop()
     factory = asyncio.Protocol if options.mute else lambda: smtp(context)
     server = await loop.create_server(
-        factory, "127.0.0.1", 0, ssl=context if options.tls == "implicit" else None)
+        factory, "127.0.0.1", options.port, ssl=context if options.tls == "implicit" else None)
     write("port", str(server.sockets[0].getsockname()[1]).encode())
     await server.serve_forever()
 
