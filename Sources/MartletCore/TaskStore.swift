@@ -127,6 +127,8 @@ package enum StoreHint: Sendable, Hashable {
   case workElsewhere(Set<Lane>)
   /// Tasks appeared in any lanes: there were too many to name, or hints were missed.
   case anyWork
+  /// READY tasks appeared by this node's doing, in lanes that it cannot name.
+  case anyWorkHere
   /// A waiting task was stored that is due in (about) this time.
   case due(Duration)
   /// A running task's cancellation was asked for.

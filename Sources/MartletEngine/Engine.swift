@@ -96,6 +96,9 @@ package final class Engine: Sendable {
         broker.hear(of: lanes)
         dispatch?.appeared(in: lanes)
       case .workElsewhere(let lanes): broker.hear(of: lanes)
+      case .anyWorkHere:
+        broker.hear(of: nil)
+        dispatch?.appearedSomewhere()
       case .anyWork:
         broker.hear(of: nil)
         wakeUp.due(in: .zero)  // where hints of work were missed, those of time may have been too

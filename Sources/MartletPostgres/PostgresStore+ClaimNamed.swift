@@ -35,9 +35,10 @@ extension PostgresStore {
         Self.listClaimable, .bool(lanes == nil), .texts(wanted.map(\.queue)), .texts(wanted.map(\.type)),
         .int8(Int64(limit)))
       let entries = try await pool.run(query, .background).map { columns in
-        DispatchEntry(
-          id: columns.id(), lane: Lane(queue: columns.text(), type: columns.text()),
-          priority: 10 - Int(columns.int()), availableAt: columns.time())
+        let (number, key) = try Self.lane(&columns)
+        book.learn(number, key)
+        return DispatchEntry(
+          id: columns.id(), lane: key.lane, priority: key.priority, availableAt: columns.time())
       }
       return ClaimableTasks(entries: entries, limit: limit)
     }
@@ -114,7 +115,7 @@ extension PostgresStore {
   private static let listClaimable = Statement(
     "list_claimable",
     """
-    SELECT r.id, l.queue, l.type, l.urgency, r.available_at
+    SELECT l.id, l.queue, l.type, l.urgency, l.suspect, r.id, r.available_at
     FROM lanes l CROSS JOIN LATERAL (
       SELECT t.id, t.available_at FROM task_runs t WHERE t.claimable AND t.lane = l.id ORDER BY t.available_at, t.id
       LIMIT $4::bigint

@@ -27,7 +27,7 @@ extension PostgresStore {
   /// READY tasks appeared of which no answer tells: because another one ended, or was there already.
   func wasReleased(in lane: Int32, at availableAt: Int64) {
     appeared(in: lane, at: availableAt)
-    ear.tell(book.key(of: lane).map { .work([$0.lane]) } ?? .anyWork)
+    ear.tell(book.key(of: lane).map { .work([$0.lane]) } ?? .anyWorkHere)
   }
 
   /// The same for one that only waits for its time now.

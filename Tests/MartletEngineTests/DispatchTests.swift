@@ -13,6 +13,8 @@ import Testing
     let api: SimulatedNode
     /// What the working node asks of the store.
     let asked: FaultyStore
+    /// By which the working node hears what a store tells.
+    let wire: HintWire
   }
 
   /// Two nodes that hear of each other by nothing but what stands beside the store.
@@ -28,14 +30,15 @@ import Testing
       let beside = MemoryAccelerator(clock: bench.clock)
       prepare(beside)
       let asked = FaultyStore(bench.store) { _, _ in nil }
+      let wire = HintWire(scheduler: scheduler, random: RandomSource(seed: 2), counters: bench.counters, loss: 0)
       var api = SimulatedNode.Options()
       (api.isWorker, api.accelerators) = (false, beside.accelerators)
       var worker = SimulatedNode.Options()
-      (worker.isScheduler, worker.accelerators) = (false, beside.accelerators)
+      (worker.isScheduler, worker.accelerators, worker.wire) = (false, beside.accelerators, wire)
       try await bench.withNode(process: 1, options: api) { [worker] first in
         try await bench.withNode(process: 2, options: worker, store: asked, handler: handler) { _ in
           try await bench.clock.sleep(for: .seconds(20.3))  // all at rest
-          try await body(Stage(bench: bench, beside: beside, api: first, asked: asked))
+          try await body(Stage(bench: bench, beside: beside, api: first, asked: asked, wire: wire))
         }
       }
     }
@@ -149,6 +152,18 @@ import Testing
       let last = try #require(tasks.last)
       _ = try await stage.bench.wait(for: last.id)
       #expect(stage.bench.seconds(since: start) < 60)
+    }
+  }
+
+  @Test(arguments: [StoreHint.work([Lane(queue: "default", type: TestHandler.type)]), .anyWorkHere])
+  func `what a call of this node made READY beyond its answer is told at once`(_ hint: StoreHint) throws {
+    try Self.run { stage in
+      let start = stage.bench.clock.now
+      let task = AcceptedTask.stub(1_000_000, type: TestHandler.type)
+      _ = try await stage.bench.store.submit([Submission([task])])
+      stage.wire.send(hint, from: 9)
+      #expect(try await stage.bench.wait(for: task.id).status == .success)
+      #expect(stage.bench.seconds(since: start) < 0.1)
     }
   }
 

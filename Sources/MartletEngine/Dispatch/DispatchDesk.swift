@@ -29,10 +29,12 @@ final class DispatchDesk: Sendable {
     var entries: [DispatchEntry] = []
     /// READY tasks appeared there, of which only the store knows which.
     var lanes: Set<Lane> = []
+    /// The same in any lanes.
+    var isAnywhere = false
     /// The store has judged these.
     var judged: [TaskID] = []
 
-    var isEmpty: Bool { entries.isEmpty && lanes.isEmpty && judged.isEmpty }
+    var isEmpty: Bool { entries.isEmpty && lanes.isEmpty && judged.isEmpty && !isAnywhere }
   }
 
   /// Entries kept for the next message; of more than these only the lanes.
@@ -71,6 +73,11 @@ final class DispatchDesk: Sendable {
     note { $0.news.lanes.formUnion(lanes) }
   }
 
+  /// Tasks have become READY, nobody knows where.
+  func appearedSomewhere() {
+    note { $0.news.isAnywhere = true }
+  }
+
   /// What can be claimed may have changed everywhere.
   func reconsider() {
     state.withLock { $0.mustSweep = true }
@@ -93,8 +100,7 @@ final class DispatchDesk: Sendable {
         await alarm.wait()
         continue
       }
-      let lanes = news.lanes.union(news.entries.map(\.lane))
-      await tell(news)
+      let lanes = await tell(news).union(news.lanes).union(news.entries.map(\.lane))
       guard !lanes.isEmpty else { continue }
       broker.ring(lanes)
       do throws(AcceleratorFailure) {
@@ -103,18 +109,21 @@ final class DispatchDesk: Sendable {
     }
   }
 
-  private func tell(_ news: News) async {
+  /// - Returns: lanes in which it has found more than it was told of.
+  private func tell(_ news: News) async -> Set<Lane> {
+    var found: Set<Lane> = []
     do throws(AcceleratorFailure) {
       if !news.entries.isEmpty { try await dispatcher.push(news.entries) }
       let unknown = state.withLock { state in news.lanes.filter { state.limitedQueues?.contains($0.queue) != true } }
-      if !unknown.isEmpty {
+      if !unknown.isEmpty || news.isAnywhere {
         try await dispatcher.check()
-        _ = try await sweep(unknown)
+        found = try await sweep(news.isAnywhere ? nil : unknown)
       }
       if !news.judged.isEmpty { try await dispatcher.forget(news.judged) }
     } catch {
       reconsider()
     }
+    return found
   }
 
   // MARK: Claims

@@ -139,7 +139,7 @@ import Testing
         try await Task.sleep(for: .milliseconds(20))
       }
       _ = try await nodes[1].claimStub()
-      let isWork: (StoreHint) -> Bool = { if case .work = $0 { true } else { $0 == .anyWork } }
+      let isWork: (StoreHint) -> Bool = { if case .workElsewhere = $0 { true } else { $0 == .anyWork } }
       while !others.heard.contains(where: isWork) {
         let due = try await nodes[0].dueSchedules(limit: 1)
         number += 1
