@@ -60,6 +60,11 @@ bench: build ## measure PostgreSQL beside peers and limits; ARGS="--rounds 1 --q
 	@scripts/setup --bench
 	Benchmarks/run $(ARGS)
 
+.PHONY: bench-redis
+bench-redis: build ## measure a fleet with Redis beside PostgreSQL and without; ARGS="--nodes 6 --rounds 3"
+	@scripts/setup --bench
+	Benchmarks/redis $(ARGS)
+
 .PHONY: bench-embedded
 bench-embedded: build ## measure SQLite; ARGS="--scenario submit --rounds 3"
 	$(martlet) bench $(ARGS)
