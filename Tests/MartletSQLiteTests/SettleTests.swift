@@ -97,6 +97,7 @@ import Testing
       #expect(
         Set(left) == [
           "grdb_migrations", "checks", "claims", "settings_version", "audit", "secrets", "sqlite_sequence",
+          "stream_place",
         ])
       try queue.close()
     }
