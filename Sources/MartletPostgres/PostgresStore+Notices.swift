@@ -142,7 +142,7 @@ extension PostgresStore {
       next_at = now + i.pause, is_held = false, error = coalesce(i.error, n.error), updated_at = now
     FROM clock, unnest($2::uuid[], $3::integer[], $4::integer[], $5::integer[], $6::smallint[], $7::bigint[], $8::text[])
       AS i(task, sequence, place, attempt, status, pause, error)
-    WHERE n.task = i.task AND n.sequence = i.sequence AND n.place = i.place AND n.attempts = i.attempt AND n.status = 1
+    WHERE n.task = i.task AND n.sequence = i.sequence AND n.place = i.place AND n.attempts = i.attempt AND n.is_held
     """)
 
   private static let abandon = Statement(

@@ -39,7 +39,7 @@ extension PostgresStore {
         WHERE b.key IS NOT NULL AND t.key = b.key AND t.created_at > now - \(age)::bigint AND i.id = ANY (t.tasks) LIMIT 1
       ) k ON true
       LEFT JOIN LATERAL (SELECT true AS is_untold FROM outbox t WHERE t.task = i.id LIMIT 1) o ON true
-      LEFT JOIN LATERAL (SELECT true AS is_pending FROM notices t WHERE t.task = i.id AND t.status = 1 LIMIT 1) n ON true
+      LEFT JOIN LATERAL (SELECT true AS is_pending FROM notices t WHERE t.task = i.id AND \(isPending("t")) LIMIT 1) n ON true
     )
     """
   }

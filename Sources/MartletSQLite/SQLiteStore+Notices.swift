@@ -32,7 +32,7 @@ extension SQLiteStore {
         """
         UPDATE notices SET status = CASE WHEN ?6 = 1 AND attempts >= most_attempts THEN 3 ELSE ?6 END, next_at = ?7,
           is_held = 0, error = coalesce(?8, error), updated_at = ?5
-        WHERE task = ?1 AND sequence = ?2 AND place = ?3 AND attempts = ?4 AND status = 1
+        WHERE task = ?1 AND sequence = ?2 AND place = ?3 AND attempts = ?4 AND is_held
         """)
       for report in reports {
         let (status, pause, error) = report.outcome.columns

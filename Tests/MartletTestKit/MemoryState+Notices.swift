@@ -69,7 +69,7 @@ extension MemoryState {
   mutating func settle(_ report: NoticeReport, now: Timestamp) {
     guard
       let index = notices.firstIndex(where: {
-        $0.record.id == report.id && $0.record.attempts == report.attempt && $0.record.status == .pending
+        $0.record.id == report.id && $0.record.attempts == report.attempt && $0.isHeld
       })
     else { return }
     let (status, pause, error) = report.outcome.columns

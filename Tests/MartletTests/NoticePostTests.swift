@@ -132,7 +132,7 @@ struct NoticePostTests {
 
   @Test("is judged by what can be seen of its receiver when the task is submitted")
   func problems() {
-    for url in ["http:///x", "https://user:pw@a.example/", "https://a.example:99999/", "https://a%2eexample/"] {
+    for url in ["http:///x", "https://user:pw@a.example/", "https://a.example:99999/"] {
       #expect(NoticePost.problem(with: NoticeTarget(.webhook(url))) != nil, "\(url)")
     }
     #expect(NoticePost.problem(with: NoticeTarget(.webhook("https://a.example/x?y=z"))) == nil)

@@ -171,7 +171,7 @@ import Testing
         bench.advance(.seconds(5))
         let again = try await bench.takeNotices()
         #expect(again.map(\.attempts) == [attempt])
-        try await bench.report(again[0], .failed("a\u{0}b", pause: .seconds(5)))
+        try await bench.report(try #require(again.first), .failed("a\u{0}b", pause: .seconds(5)))
       }
       notices = try await bench.allNotices()
       #expect(notices[1].status == .dead && notices[1].nextAttemptAt == nil && notices[1].lastError == "a\u{0}b")

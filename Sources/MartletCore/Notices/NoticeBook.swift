@@ -7,7 +7,7 @@ package protocol NoticeBook: Sendable {
   /// one of them for `hold`; what is not settled by then is due again.
   func takeNotices(_ request: NoticeRequest) async throws(StoreError) -> NoticeTurn
 
-  /// What came of deliveries. Passed over are those that were taken by somebody since, and those that are not PENDING.
+  /// What came of deliveries, each of which is told once. Passed over are those that were taken by somebody since, or sent again.
   func settleNotices(_ reports: [NoticeReport]) async throws(StoreError)
 
   /// Latest first. A page may be short, even empty, while `next` is set.

@@ -71,6 +71,13 @@ public struct NoticeTarget: Sendable, Hashable {
   }
 }
 
+extension NoticeTarget: CustomStringConvertible {
+  /// `https://example.com/hook on SUCCESS, DEAD`
+  public var description: String {
+    "\(text) on \(TaskStatus.allCases.filter(on.contains).map(\.rawValue).joined(separator: ", "))"
+  }
+}
+
 /// How a notice is brought.
 package enum NoticeChannel: String, CaseIterable, Sendable, Hashable {
   case webhook

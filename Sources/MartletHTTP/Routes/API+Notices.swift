@@ -12,8 +12,8 @@ extension API {
 
   /// `POST /notifications/{id}/resend`
   func resendNotice(_ call: Call) async throws(Problem) -> Answer {
-    guard let id = NoticeID(call.parameter) else { throw .noNotice(call.parameter) }
     try EmptyBody.check(call.body)
+    guard let id = NoticeID(call.parameter) else { throw .noNotice(call.parameter) }
     do {
       let notice = try await serve { () async throws(ServiceError) in try await tasks.resend(id, as: call.credential) }
       var json = JSONWriter()
