@@ -53,7 +53,7 @@ import Testing
       let task = try await bench.wait(for: submitted.id)
       #expect((task.status, task.reason) == (.cancelled, .expired))
       let late = try #require(task.finishedAt) - submitted.createdAt
-      #expect((.milliseconds(1200)...Duration.milliseconds(1300)).contains(late), "\(late)")
+      #expect((.milliseconds(1190)...Duration.milliseconds(1300)).contains(late), "\(late)")
     }
   }
 

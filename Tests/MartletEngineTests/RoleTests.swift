@@ -33,7 +33,7 @@ import Testing
     let documented: [StoreOperation: Double] = [
       .claim: 1, .rescue: 2, .promote: 0.2, .settle: 0.2, .admit: 0.2, .typeSettings: 0.1, .prune: 0.1, .now: 0.1,
       .register: 0.1, .unregister: 0, .pruneAudit: 0.1, .pruneBulk: 0.1, .dueBulk: 0.2, .dueSchedules: 0.2,
-      .attend: 0.02,
+      .attend: 0.02, .queueSettings: 0.1, .abandonNotices: 0.1,
     ]
     for (operation, rate) in rates {
       let told = try #require(documented[operation], "\(operation) is not in the list")

@@ -443,6 +443,7 @@ import Testing
       let claimed = try await bench.running()
       let store = bench.store
       await store.close()
+      let notice = NoticeID(task: .stub(1), sequence: 1, place: 0)
       let own: [(String, () async throws -> Void)] = [
         ("now", { _ = try await store.now() }),
         ("submit", { _ = try await store.submit([Submission([.stub(2)])]) }),
@@ -488,6 +489,13 @@ import Testing
         ("settleEntries", { try await store.settleEntries(delivered: [1], putOff: [:], for: "kafka") }),
         ("release", { try await store.release(sink: "kafka", relay: "a") }),
         ("sinks", { _ = try await store.sinks() }),
+        ("takeNotices", { _ = try await store.takeNotices(.init(limit: 1, perDestination: 1, hold: .zero)) }),
+        ("settleNotices", { try await store.settleNotices([.init(id: notice, attempt: 1, outcome: .delivered)]) }),
+        ("notices", { _ = try await store.notices(NoticeQuery()) }),
+        ("notice", { _ = try await store.notice(notice) }),
+        ("resend", { _ = try await store.resend(notice: notice, actor: "a") }),
+        ("abandonNotices", { _ = try await store.abandonNotices(limit: 1) }),
+        ("waitingNotices", { _ = try await store.waitingNotices() }),
       ]
       let calls = own + ScheduleTests.calls(of: store)
       #expect(calls.map(\.0) == StoreOperation.allCases.map(\.rawValue))
