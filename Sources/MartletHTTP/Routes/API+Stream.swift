@@ -96,6 +96,8 @@ private actor EventFeed {
 
   /// How often it is asked whether the credential is still good: with what the gate remembers, not later than 5 s after its end.
   private static let watch = Duration.seconds(1)
+  /// Each client that does not take what it is sent holds one piece in memory.
+  private static let pieceBytes = 128 * 1024
   /// Proxies cut what is silent for a minute.
   private static let heartbeat = Duration.seconds(15)
 
@@ -148,16 +150,18 @@ private actor EventFeed {
     }
   }
 
+  /// As many of them as one piece may hold, at least one.
   private func events() -> [UInt8] {
     var bytes: [UInt8] = []
-    bytes.reserveCapacity(found.reduce(0) { $0 + $1.json.count + 80 })
-    for event in found {
+    var count = 0
+    for event in found where bytes.count < Self.pieceBytes {
+      count += 1
       bytes += Array("id: \(event.position)\nevent: martlet.task.\(event.type.rawValue)\ndata: ".utf8)
       bytes += event.json
       bytes += [0x0A, 0x0A]
     }
-    written = found.last?.position ?? written
-    found = []
+    written = found[count - 1].position
+    found.removeFirst(count)
     quiet = .zero
     return bytes
   }
