@@ -21,6 +21,7 @@ final class StreamWitness: Sendable {
     var events: [Event] = []
     var lastID: String?
     var connections = 0
+    var address: String?
     var refusals: [String] = []
   }
 
@@ -39,6 +40,9 @@ final class StreamWitness: Sendable {
   var refusals: [String] { state.withLock(\.refusals) }
   /// How often it was let in.
   var connections: Int { state.withLock(\.connections) }
+
+  /// Where it was let in last.
+  var address: String? { state.withLock(\.address) }
 
   /// Listens while `body` runs.
   func listening<Value: Sendable>(_ body: @Sendable () async throws -> Value) async throws -> Value {
@@ -78,7 +82,10 @@ final class StreamWitness: Sendable {
       if response.status != .serviceUnavailable { state.withLock { $0.refusals.append("\(response.status): \(text)") } }
       return
     }
-    state.withLock { $0.connections += 1 }
+    state.withLock { state in
+      state.connections += 1
+      state.address = address
+    }
     var rest = ""
     for try await piece in response.body {
       rest += String(buffer: piece)
