@@ -124,7 +124,8 @@ import Testing
     #expect(verdicts.allSatisfy { $0.isFailed })
     let line = try #require(verdicts[999].line)
     #expect(
-      line.hasPrefix("Kafka at \(mock.brokers.joined(separator: ",")): topic t: not acknowledged within 2.0 seconds; "))
+      line.hasPrefix("Kafka at \(mock.brokers.joined(separator: ",")): topic t: not acknowledged within 15.0 seconds; ")
+    )
     #expect(!line.contains("\n"))
     let status = await producer.status()
     #expect(!status.isUp)
