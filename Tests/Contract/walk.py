@@ -9,12 +9,14 @@ line did; the exit code is 1 if anything was not as it should be. Standard libra
 import argparse
 import concurrent.futures
 import http.client
+import http.server
 import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 import uuid
@@ -288,6 +290,18 @@ def _(s):
     return detail
 
 
+@line("2", "keys in a batch: one of a task's own beside the header's for all others")
+def _(s):
+    headers = {"Idempotency-Key": "walk-batch"}
+    tasks = {"tasks": [{"type": "nobody", "idempotencyKey": "walk-own"}, {"type": "nobody"}]}
+    first, again = s.post("/tasks/batch", tasks, headers=headers), s.post("/tasks/batch", tasks, headers=headers)
+    expect((first.status, again.status) == (201, 200), (first, again))
+    expect([task["id"] for task in first.json["data"]] == [task["id"] for task in again.json["data"]], again)
+    tasks["tasks"][1]["type"] = "another"
+    problem(s.post("/tasks/batch", tasks, headers=headers), 422, "idempotency-key-reused")
+    return "201; 200 with the same two; 422 for another body"
+
+
 @line("2", "dependencies: HOLD waits and goes on after a retry, CANCEL cascades, RUN runs")
 def _(s):
     parent = s.submit("FAIL_SOMETIMES", payload={"probability": 1}, retries=0)["id"]
@@ -482,6 +496,42 @@ def _(s):
     problem(s.call("PUT", "/schedules/walk-bad", {"cron": "61 * * * *", "task": {"type": "x"}}), 422, "invalid", "/cron")
     s.call("DELETE", "/schedules/walk-cron")
     return f"ticks each second; 02:30 in Berlin is {runs[0]}"
+
+
+@line("2", "notify: a receiver is told of the end, is listed, and is told again by hand")
+def _(s):
+    came = []
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            came.append((self.headers["webhook-id"], body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    target = f"http://127.0.0.1:{receiver.server_port}/hook"
+    task = s.submit("FAIL_SOMETIMES", payload={"probability": 1}, retries=0, notify=[{"webhook": target}])
+    s.until(task["id"], "DEAD")
+    path = f"/notifications?taskId={task['id']}&status=DELIVERED"
+    notice = eventually(lambda: s.get(path).json["data"], 120, "the notice is delivered")[0]
+    expect(came[0][0] == notice["id"] and came[0][1]["data"]["status"] == "FAILED", came)
+    expect(s.post(f"/notifications/{notice['id']}/resend").status == 200, notice)
+    eventually(lambda: len(came) > 1, 120, "it comes again")
+    expect(came[1][0] == notice["id"], came)
+    problem(s.post("/tasks", {"type": "a", "notify": [{"webhook": "ftp://a"}]}), 422, "invalid", "/notify/0/webhook")
+    receiver.shutdown()
+    return f"FAILED under {notice['id']}, twice"
+
+
+@line("2", "the event stream is off unless it is turned on")
+def _(s):
+    problem(s.get("/events/stream"), 409, "stream-off")
+    return "409 stream-off"
 
 
 @line("2", "workers, stats, audit")
