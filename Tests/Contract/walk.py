@@ -549,8 +549,9 @@ def _(s):
 # 3. Workers in any language
 
 def take(s, type, **more):
+    # A poll that ends at the very moment at which a lease comes gives it back, and the next attempt is another one: so it waits long.
     def ask():
-        leases = s.post("/leases", {"worker": "walk", "types": [type], "limit": 1, "waitSeconds": 1, **more}).json["leases"]
+        leases = s.post("/leases", {"worker": "walk", "types": [type], "limit": 1, "waitSeconds": 20, **more}).json["leases"]
         return leases[0] if leases else None
     return eventually(ask, 60, f"a lease of {type}")
 
