@@ -222,7 +222,8 @@ extension Setting {
   static let notices: [Setting] = [
     Setting(
       "notifications.type", \.notifications.type, .choice, alias: "NOTIFICATION_TYPE", needsRestart: true,
-      "Who is told how tasks ended that say it neither themselves nor by their type or queue: `webhook`, `email` or nobody."),
+      "Who is told how tasks ended that say it neither themselves nor by their type or queue: `webhook`, `email` or nobody."
+    ),
     Setting(
       "notifications.on", \.notifications.on, .list("list of `SUCCESS`, `DEAD`, `CANCELLED`") { _ in nil },
       needsRestart: true, "Of which endings they are told."),
