@@ -42,7 +42,7 @@ package final class SmallKafka: Sendable {
   }
 
   private init() throws {
-    port = try Self.freePort()
+    port = try freePort()
     folder = FileManager.default.temporaryDirectory.appendingPathComponent("martlet-kafka-\(UUID())")
     logFile = folder.appendingPathComponent("broker.log")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -69,7 +69,7 @@ package final class SmallKafka: Sendable {
       ["/bin/sh", "-c", Self.script, "sh", folder.path] + command, input: ends[0], output: logFile, errors: logFile)
     running.withLock { [end = ends[1]] in $0 = Running(shell: shell, end: end) }
     let deadline = ContinuousClock.now + .seconds(20)
-    while !Self.withSocket({ address, size, descriptor in connect(descriptor, address, size) == 0 }, port) {
+    while !Self.takesConnections(at: port) {
       guard ContinuousClock.now < deadline else { throw KafkaBrokerFailed(what: "the broker did not start", log: log) }
       try await Task.sleep(for: .milliseconds(20))
     }
@@ -115,18 +115,7 @@ package final class SmallKafka: Sendable {
     throw KafkaBrokerFailed(what: "noida-db is missing in \(libraries.path): scripts/setup --test installs it", log: "")
   }
 
-  /// Below the ports that the system gives to clients: one of those could take it while the broker is away.
-  private static func freePort() throws -> Int {
-    for _ in 0..<200 {
-      let port = Int.random(in: 20_000..<32_000)
-      if withSocket({ address, size, descriptor in bind(descriptor, address, size) == 0 }, port) { return port }
-    }
-    throw KafkaBrokerFailed(what: "no free port was found", log: "")
-  }
-
-  private static func withSocket(
-    _ body: (UnsafePointer<sockaddr>, socklen_t, Int32) -> Bool, _ port: Int
-  ) -> Bool {
+  private static func takesConnections(at port: Int) -> Bool {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
@@ -136,7 +125,7 @@ package final class SmallKafka: Sendable {
     address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
     return withUnsafePointer(to: &address) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        body($0, socklen_t(MemoryLayout<sockaddr_in>.size), descriptor)
+        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
       }
     }
   }
