@@ -19,6 +19,8 @@ package struct EngineSettings: Sendable {
   package var storeNote: String?
   /// Whom this node tells what happens. Empty without the role `notifier`.
   package var sinks: [any EventSink] = []
+  /// Entries of the outbox that a sink is told at a time. Tests have few.
+  package var entriesPerPiece = 1000
   /// How long events are kept for those who listen to the stream; nil: there is none.
   package var streamKept: Duration?
   /// Whether this node puts events into the stream, where there is one.
@@ -63,8 +65,10 @@ package final class Engine: Sendable {
     self.parts = parts
     let stream = settings.streamKept.map { _ in EventStream(parts) }
     relays =
-      settings.sinks.map { OutboxRelay($0, parts, node: settings.host) }
-      + (settings.feedsStream ? stream.map { [.stream($0, parts, node: settings.host)] } ?? [] : [])
+      settings.sinks.map {
+        OutboxRelay($0, parts, id: OutboxRelay.id(parts, node: settings.host), pieceSize: settings.entriesPerPiece)
+      }
+      + (settings.feedsStream ? stream.map { [.stream($0, parts, node: settings.host, pieceSize: settings.entriesPerPiece)] } ?? [] : [])
     notifier = settings.noticeSender.map { Notifier($0, parts) }
     let dispatch = settings.accelerators.map { DispatchDesk($0, parts) }
     self.dispatch = dispatch

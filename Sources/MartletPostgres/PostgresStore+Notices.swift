@@ -137,12 +137,20 @@ extension PostgresStore {
   private static let settle = Statement(
     "settle_notices",
     """
-    WITH \(clock)
-    UPDATE notices n SET status = CASE WHEN i.status = 1 AND n.attempts >= n.most_attempts THEN 3 ELSE i.status END,
-      next_at = now + i.pause, is_held = false, error = coalesce(i.error, n.error), updated_at = now
-    FROM clock, unnest($2::uuid[], $3::integer[], $4::integer[], $5::integer[], $6::smallint[], $7::bigint[], $8::text[])
-      AS i(task, sequence, place, attempt, status, pause, error)
-    WHERE n.task = i.task AND n.sequence = i.sequence AND n.place = i.place AND n.attempts = i.attempt AND n.is_held
+    WITH \(clock),
+    told AS MATERIALIZED (
+      SELECT t.row, i.* FROM (
+        SELECT * FROM unnest($2::uuid[], $3::integer[], $4::integer[], $5::integer[], $6::smallint[], $7::bigint[], $8::text[])
+          AS i(task, sequence, place, attempt, status, pause, error)
+        ORDER BY task, sequence, place
+      ) i CROSS JOIN LATERAL (
+        SELECT ctid AS row FROM notices
+        WHERE task = i.task AND sequence = i.sequence AND place = i.place LIMIT 1 FOR UPDATE
+      ) t
+    )
+    UPDATE notices n SET status = CASE WHEN t.status = 1 AND n.attempts >= n.most_attempts THEN 3 ELSE t.status END,
+      next_at = now + t.pause, is_held = false, error = coalesce(t.error, n.error), updated_at = now
+    FROM clock, told t WHERE n.ctid = t.row AND n.attempts = t.attempt AND n.is_held
     """)
 
   private static let abandon = Statement(

@@ -62,7 +62,7 @@ extension PostgresStore {
 
   package func takeEntries(
     for sink: String, relay: String, limit: Int, hold: Duration
-  ) async throws(StoreError) -> OutboxPage? {
+  ) async throws(StoreError) -> [OutboxEntry]? {
     try await repeating { _ in
       let start = outboxPlaces.next(sink)
       let rows = try await pool.transaction(
@@ -85,8 +85,13 @@ extension PostgresStore {
       }
       outboxPlaces.found(sink, first: entries.first?.number, after: start)
       if entries.isEmpty, start > 0 { outboxPlaces.forget(sink) }
-      return OutboxPage(entries: entries, stories: try await stories(of: entries))
+      return entries
     }
+  }
+
+  package func stories(of entries: [OutboxEntry]) async throws(StoreError) -> [TaskID: TaskStory] {
+    guard !entries.isEmpty else { return [:] }
+    return try await repeating { _ in try await readStories(of: entries) }
   }
 
   package func settleEntries(
@@ -135,11 +140,20 @@ extension PostgresStore {
     ON CONFLICT (name) DO UPDATE SET attended_at = excluded.attended_at
     """)
 
+  /// From sink to sink, past what waits for those that are known.
   private static let forgetEntries = Statement(
     "forget_entries",
     """
+    WITH RECURSIVE named(sink) AS (
+      (SELECT o.sink FROM outbox o ORDER BY o.sink LIMIT 1)
+      UNION ALL
+      SELECT (SELECT o.sink FROM outbox o WHERE o.sink > n.sink ORDER BY o.sink LIMIT 1) FROM named n WHERE n.sink IS NOT NULL
+    )
     DELETE FROM outbox o USING (
-      SELECT ctid AS place FROM outbox WHERE NOT EXISTS (SELECT 1 FROM sinks s WHERE s.number = sink) LIMIT \(mostForgotten)
+      SELECT t.place FROM named n CROSS JOIN LATERAL (
+        SELECT ctid AS place FROM outbox o WHERE o.sink = n.sink ORDER BY o.sink, o.number LIMIT \(mostForgotten)
+      ) t
+      WHERE NOT EXISTS (SELECT 1 FROM sinks s WHERE s.number = n.sink)
     ) x WHERE o.ctid = x.place
     """)
 
@@ -176,7 +190,8 @@ extension PostgresStore {
   // MARK: Entries
 
   /// A row of NULLs where the sink is this relay's and has nothing; none where it is another's. Before an entry none of its task may
-  /// wait: neither put off, nor behind the place, where one was committed late.
+  /// wait: neither put off, nor behind the place, where one was committed late. The sums keep the planner from looking for it by its
+  /// number, in all that lies before.
   private static let readEntries = Statement(
     "read_entries",
     """
@@ -189,7 +204,8 @@ extension PostgresStore {
       SELECT o.number, o.task, o.first, o.last, o.at, o.tries FROM outbox o
       WHERE o.sink = held.number AND o.number > $4::bigint AND o.next_at <= now AND NOT EXISTS (
         SELECT 1 FROM outbox p
-        WHERE p.task = o.task AND p.sink = held.number AND p.number < o.number AND (p.number <= $4 OR p.next_at > now))
+        WHERE p.task = o.task AND p.sink + 0 = held.number AND p.number + 0 < o.number
+          AND (p.number <= $4 OR p.next_at > now))
       ORDER BY o.sink, o.number LIMIT $5::bigint
     ) e ON true
     ORDER BY e.number
@@ -215,8 +231,7 @@ extension PostgresStore {
 
   // MARK: What the entries tell
 
-  private func stories(of entries: [OutboxEntry]) async throws -> [TaskID: TaskStory] {
-    guard !entries.isEmpty else { return [:] }
+  private func readStories(of entries: [OutboxEntry]) async throws -> [TaskID: TaskStory] {
     let ranges = entries.ranges
     let ids = Array(ranges.keys)
     let parameters: [PostgresValue] = [

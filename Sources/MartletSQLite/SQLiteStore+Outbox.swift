@@ -30,12 +30,13 @@ extension SQLiteStore {
 
   package func takeEntries(
     for sink: String, relay: String, limit: Int, hold: Duration
-  ) async throws(StoreError) -> OutboxPage? {
+  ) async throws(StoreError) -> [OutboxEntry]? {
     guard let (number, now) = try await take(sink, for: relay, hold) else { return nil }
-    return try await read { database in
-      let entries = try database.entries(of: number, limit: limit, now: now)
-      return OutboxPage(entries: entries, stories: try database.stories(of: entries))
-    }
+    return try await read { try $0.entries(of: number, limit: limit, now: now) }
+  }
+
+  package func stories(of entries: [OutboxEntry]) async throws(StoreError) -> [TaskID: TaskStory] {
+    try await read { try $0.stories(of: entries) }
   }
 
   /// The sink's number. Writes only where half of the hold has passed.

@@ -9,7 +9,7 @@ package enum StoreOperation: String, CaseIterable, Sendable {
   case counts, claimable, oldestReady, register, unregister, workers, check, audit, pruneAudit, apiKeys
   case queueSettings, changeQueue, typeSettings, putType, admit
   case begin, dueBulk, carryOn, endBulk, bulkJob, bulkJobs, count, pruneBulk, facts
-  case attend, takeEntries, settleEntries, release, sinks
+  case attend, takeEntries, stories, settleEntries, release, sinks
   case appendToStream, streamPage, pruneStream
   case takeNotices, settleNotices, notices, notice, resend, abandonNotices, waitingNotices
   case putSchedule, deleteSchedule, schedule, schedules, dueSchedules, advanceSchedules

@@ -33,8 +33,9 @@ extension MemoryState {
     if sinks[StreamPage.sink] == nil { stream.events = [] }
   }
 
-  mutating func takeEntries(for name: String, relay: String, limit: Int, hold: Duration, now: Timestamp) -> OutboxPage?
-  {
+  mutating func takeEntries(
+    for name: String, relay: String, limit: Int, hold: Duration, now: Timestamp
+  ) -> [OutboxEntry]? {
     guard let sink = sinks[name], sink.relay == nil || sink.relay == relay || sink.heldUntil <= now else { return nil }
     sinks[name]?.relay = relay
     sinks[name]?.heldUntil = now + hold
@@ -44,10 +45,13 @@ extension MemoryState {
       if nextAt > now { waiting.insert(entry.task) }
       if !waiting.contains(entry.task) { entries.append(entry) }
     }
-    entries = Array(entries.prefix(limit))
+    return Array(entries.prefix(limit))
+  }
+
+  func stories(of entries: [OutboxEntry]) -> [TaskID: TaskStory] {
     var stories: [TaskID: TaskStory] = [:]
     for (id, range) in entries.ranges { stories[id] = tasks[id]?.story(range) }
-    return OutboxPage(entries: entries, stories: stories)
+    return stories
   }
 
   mutating func settleEntries(delivered: [Int64], putOff: [Int64: Duration], for name: String, now: Timestamp) {

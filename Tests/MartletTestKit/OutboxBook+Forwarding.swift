@@ -13,10 +13,14 @@ extension MemoryStore {
 
   package func takeEntries(
     for sink: String, relay: String, limit: Int, hold: Duration
-  ) async throws(StoreError) -> OutboxPage? {
+  ) async throws(StoreError) -> [OutboxEntry]? {
     try transaction { state, now in
       state.takeEntries(for: sink, relay: relay, limit: limit, hold: hold, now: now)
     }
+  }
+
+  package func stories(of entries: [OutboxEntry]) async throws(StoreError) -> [TaskID: TaskStory] {
+    try transaction { state, _ in state.stories(of: entries) }
   }
 
   package func settleEntries(
@@ -44,10 +48,14 @@ extension FaultyStore {
 
   package func takeEntries(
     for sink: String, relay: String, limit: Int, hold: Duration
-  ) async throws(StoreError) -> OutboxPage? {
+  ) async throws(StoreError) -> [OutboxEntry]? {
     try await call(.takeEntries) { () async throws(StoreError) in
       try await inner.takeEntries(for: sink, relay: relay, limit: limit, hold: hold)
     }
+  }
+
+  package func stories(of entries: [OutboxEntry]) async throws(StoreError) -> [TaskID: TaskStory] {
+    try await call(.stories) { () async throws(StoreError) in try await inner.stories(of: entries) }
   }
 
   package func settleEntries(
@@ -75,10 +83,14 @@ extension SimulatedLink {
 
   package func takeEntries(
     for sink: String, relay: String, limit: Int, hold: Duration
-  ) async throws(StoreError) -> OutboxPage? {
+  ) async throws(StoreError) -> [OutboxEntry]? {
     try await call { (store) throws(StoreError) in
       try await store.takeEntries(for: sink, relay: relay, limit: limit, hold: hold)
     }
+  }
+
+  package func stories(of entries: [OutboxEntry]) async throws(StoreError) -> [TaskID: TaskStory] {
+    try await call { (store) throws(StoreError) in try await store.stories(of: entries) }
   }
 
   package func settleEntries(
@@ -95,5 +107,15 @@ extension SimulatedLink {
 
   package func sinks() async throws(StoreError) -> [SinkState] {
     try await call { (store) throws(StoreError) in try await store.sinks() }
+  }
+}
+
+extension OutboxBook {
+  /// What a relay may have now, with what it tells.
+  package func takePage(
+    for sink: String, relay: String, limit: Int, hold: Duration
+  ) async throws(StoreError) -> OutboxPage? {
+    guard let entries = try await takeEntries(for: sink, relay: relay, limit: limit, hold: hold) else { return nil }
+    return OutboxPage(entries: entries, stories: try await stories(of: entries))
   }
 }

@@ -9,10 +9,14 @@ extension SabotagedStore {
 
   func takeEntries(
     for sink: String, relay: String, limit: Int, hold: Duration
-  ) async throws(StoreError) -> OutboxPage? {
-    let page = try await inner.takeEntries(for: sink, relay: relay, limit: limit, hold: hold)
-    if let page { entries.withLock { $0 = page.entries.map(\.number) } }
-    return page
+  ) async throws(StoreError) -> [OutboxEntry]? {
+    let taken = try await inner.takeEntries(for: sink, relay: relay, limit: limit, hold: hold)
+    if let taken { entries.withLock { $0 = taken.map(\.number) } }
+    return taken
+  }
+
+  func stories(of entries: [OutboxEntry]) async throws(StoreError) -> [TaskID: TaskStory] {
+    try await inner.stories(of: entries)
   }
 
   func settleEntries(delivered: [Int64], putOff: [Int64: Duration], for sink: String) async throws(StoreError) {

@@ -217,7 +217,7 @@ extension StoreBench {
   fileprivate func take(
     _ sink: String = "kafka", relay: String = "relay", limit: Int = 1000
   ) async throws -> OutboxPage? {
-    try await store.takeEntries(for: sink, relay: relay, limit: limit, hold: OutboxTests.hold)
+    try await store.takePage(for: sink, relay: relay, limit: limit, hold: OutboxTests.hold)
   }
 
   /// What may be had now, in as many looks as that takes.

@@ -344,6 +344,6 @@ extension StoreBench {
   /// All that a sink has not heard of.
   fileprivate func entries() async throws -> OutboxPage {
     try #require(
-      try await store.takeEntries(for: "kafka", relay: "relay", limit: 100_000, hold: .seconds(3600)))
+      try await store.takePage(for: "kafka", relay: "relay", limit: 100_000, hold: .seconds(3600)))
   }
 }

@@ -486,6 +486,15 @@ import Testing
         ("facts", { _ = try await store.facts(of: .stub(1)) }),
         ("attend", { _ = try await store.attend(to: ["kafka"]) }),
         ("takeEntries", { _ = try await store.takeEntries(for: "kafka", relay: "a", limit: 1, hold: .zero) }),
+        (
+          "stories",
+          {
+            _ = try await store.stories(of: [
+              OutboxEntry(
+                number: 1, task: .stub(1), sequences: 1...1, at: Timestamp(milliseconds: 0), tries: 0)
+            ])
+          }
+        ),
         ("settleEntries", { try await store.settleEntries(delivered: [1], putOff: [:], for: "kafka") }),
         ("release", { try await store.release(sink: "kafka", relay: "a") }),
         ("sinks", { _ = try await store.sinks() }),

@@ -173,7 +173,7 @@ extension StoreBench {
   /// Makes the sink known, and the relay's.
   fileprivate func haveStream(_ relay: String) async throws {
     try await store.attend(to: [StreamPage.sink])
-    let page = try await store.takeEntries(for: StreamPage.sink, relay: relay, limit: 1, hold: .seconds(45))
-    try #require(page != nil)
+    let taken = try await store.takeEntries(for: StreamPage.sink, relay: relay, limit: 1, hold: .seconds(45))
+    try #require(taken != nil)
   }
 }

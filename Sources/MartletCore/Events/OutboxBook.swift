@@ -14,7 +14,10 @@ package protocol OutboxBook: Sendable {
   /// - Returns: nil while another relay has the sink, and where the sink is not known.
   func takeEntries(
     for sink: String, relay: String, limit: Int, hold: Duration
-  ) async throws(StoreError) -> OutboxPage?
+  ) async throws(StoreError) -> [OutboxEntry]?
+
+  /// What entries tell, by their tasks; without those that were deleted by hand before anybody could be told of them.
+  func stories(of entries: [OutboxEntry]) async throws(StoreError) -> [TaskID: TaskStory]
 
   /// Removes entries that were delivered, and puts others off: they are not read again for this long. Numbers that are gone are
   /// passed over.
@@ -46,9 +49,9 @@ package struct OutboxEntry: Sendable, Hashable {
   }
 }
 
+/// Entries, and what they tell.
 package struct OutboxPage: Sendable, Hashable {
   package var entries: [OutboxEntry]
-  /// Of the entries' tasks; without those that were deleted by hand before anybody could be told of them.
   package var stories: [TaskID: TaskStory]
 
   package init(entries: [OutboxEntry], stories: [TaskID: TaskStory]) {

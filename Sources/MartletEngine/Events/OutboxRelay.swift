@@ -10,6 +10,7 @@ final class OutboxRelay: Sendable {
   private let sink: any EventSink
   private let parts: EngineParts
   private let id: String
+  private let pieceSize: Int
   private let alarm = Alarm()
   private let state = Mutex(State())
 
@@ -19,8 +20,8 @@ final class OutboxRelay: Sendable {
     var trouble: String?
   }
 
-  /// Entries read and told at a time, and those among them that come with a payload.
-  private static let pageSize = 1000
+  /// Entries taken at a time, in pieces; and those of a piece that come with a payload.
+  private var pageSize: Int { 4 * pieceSize }
   private static let mostDeadLetters = 100
   /// A relay that has said nothing for so long has died, and another takes over. Longer than a sink takes to answer.
   private var hold: Duration { sink.isAtomic ? .seconds(10) : .seconds(45) }
@@ -30,16 +31,14 @@ final class OutboxRelay: Sendable {
   /// How often it says that somebody attends to the sink.
   private static let attendance = Duration.seconds(60)
 
-  /// - Parameter node: its name, for people.
-  convenience init(_ sink: any EventSink, _ parts: EngineParts, node: String) {
-    self.init(sink, parts, id: Self.id(parts, node: node))
-  }
-
-  /// - Parameter id: what it has the sink by in the store.
-  init(_ sink: any EventSink, _ parts: EngineParts, id: String) {
+  /// - Parameters:
+  ///   - id: what it has the sink by in the store.
+  ///   - pieceSize: entries that are read and told at a time.
+  init(_ sink: any EventSink, _ parts: EngineParts, id: String, pieceSize: Int) {
     self.sink = sink
     self.parts = parts
     self.id = id
+    self.pieceSize = pieceSize
     parts.wakeUp.onMoved { [alarm] in alarm.ring() }
   }
 
@@ -98,31 +97,87 @@ final class OutboxRelay: Sendable {
     case nothing, delivered, failed
   }
 
+  /// A page, piece by piece. While the sink is told of one, what the next has to tell is read, and what was delivered of the one before
+  /// is removed: the database and the sink both work.
   private func deliverPage(from source: String) async throws(StoreError) -> Step {
-    let page = try await parts.timed("take-entries") { () throws(StoreError) in
-      try await parts.store.takeEntries(for: sink.name, relay: id, limit: Self.pageSize, hold: hold)
+    let start = parts.clock.now
+    let entries = try await parts.timed("take-entries") { () throws(StoreError) in
+      try await parts.store.takeEntries(for: sink.name, relay: id, limit: pageSize, hold: hold)
     }
     state.withLock { state in
-      state.isDelivering = page != nil
-      if page == nil { state.trouble = nil }  // it is the other relay's now
+      state.isDelivering = entries != nil
+      if entries == nil { state.trouble = nil }  // it is the other relay's now
     }
-    guard let page = page?.beginning(mostDeadLetters: Self.mostDeadLetters), !page.entries.isEmpty else {
-      return .nothing
+    guard let entries, !entries.isEmpty else { return .nothing }
+    var page = PageInProgress(piece: try await piece(of: entries[...], source))
+    while let piece = page.piece {
+      // Another relay may have the sink soon: what is left of the page is taken anew.
+      let isLate = parts.clock.now - start > hold / 2
+      let told = page.told
+      async let next = read(isLate ? [] : entries[piece.end...], source)
+      async let settled = settle(told)
+      let outcome = piece.events.outcome(await tell(piece.events, without: &page.stuck))
+      try await settled.get()
+      note(outcome, before: page.trouble)
+      page.told = outcome
+      page.trouble = page.trouble ?? outcome.trouble
+      page.piece = outcome.isFailure ? nil : try await next.get()
     }
-    let told = OutgoingPage(page, deadLetters: try await deadLetters(of: page), source: source)
-    let outcome = told.outcome(await tell(told))
-    note(outcome)
-    try await parts.timed("settle-entries") { () throws(StoreError) in
-      try await parts.store.settleEntries(
-        delivered: outcome.delivered, putOff: outcome.refused.mapValues(Self.putOff), for: sink.name)
-    }
-    return outcome.isFailure ? .failed : .delivered
+    try await settle(page.told).get()
+    if page.trouble == nil { noteEndOfTrouble() }
+    return page.told?.isFailure == true ? .failed : .delivered
   }
 
-  /// Wave by wave, where the sink is not atomic; nothing is told of a task behind what was not delivered. Where the sink as such is in trouble, nothing more at all.
-  private func tell(_ page: OutgoingPage) async -> [SinkVerdict?] {
-    var verdicts = [SinkVerdict?](repeating: nil, count: page.events.count)
+  private struct PageInProgress {
+    /// To be told next.
+    var piece: Piece?
+    /// What came of the last one, to be settled.
+    var told: OutgoingPage.Outcome?
+    /// Tasks with an event that was not delivered: what comes after it waits.
     var stuck: Set<TaskID> = []
+    var trouble: String?
+  }
+
+  private struct Piece: Sendable {
+    var events: OutgoingPage
+    /// Where the next one begins.
+    var end: Int
+  }
+
+  /// Nil where nothing is left.
+  private func read(_ entries: ArraySlice<OutboxEntry>, _ source: String) async -> Result<Piece?, StoreError> {
+    guard !entries.isEmpty else { return .success(nil) }
+    do throws(StoreError) { return .success(try await piece(of: entries, source)) } catch { return .failure(error) }
+  }
+
+  /// What the first of these tell.
+  private func piece(of entries: ArraySlice<OutboxEntry>, _ source: String) async throws(StoreError) -> Piece {
+    let first = Array(entries.prefix(pieceSize))
+    let stories = try await parts.timed("read-stories") { () throws(StoreError) in
+      try await parts.store.stories(of: first)
+    }
+    let page = OutboxPage(entries: first, stories: stories).beginning(mostDeadLetters: Self.mostDeadLetters)
+    let events = OutgoingPage(page, deadLetters: try await deadLetters(of: page), source: source)
+    return Piece(events: events, end: entries.startIndex + page.entries.count)
+  }
+
+  private func settle(_ outcome: OutgoingPage.Outcome?) async -> Result<Void, StoreError> {
+    guard let outcome, !outcome.delivered.isEmpty || !outcome.refused.isEmpty else { return .success(()) }
+    do throws(StoreError) {
+      try await parts.timed("settle-entries") { () throws(StoreError) in
+        try await parts.store.settleEntries(
+          delivered: outcome.delivered, putOff: outcome.refused.mapValues(Self.putOff), for: sink.name)
+      }
+      return .success(())
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  /// Wave by wave, where the sink is not atomic; nothing is told of a task behind what was not delivered. Where the sink as such is in
+  /// trouble, nothing more at all.
+  private func tell(_ page: OutgoingPage, without stuck: inout Set<TaskID>) async -> [SinkVerdict?] {
+    var verdicts = [SinkVerdict?](repeating: nil, count: page.events.count)
     for wave in sink.isAtomic ? [Array(page.events.indices)] : page.waves {
       let open = wave.filter { !stuck.contains(page.events[$0].task) }
       guard !open.isEmpty else { break }
@@ -152,18 +207,24 @@ final class OutboxRelay: Sendable {
     min(.seconds(3600), .seconds(5 << min(tries, 10)))
   }
 
-  /// Trouble is logged once, and its end.
-  private func note(_ outcome: OutgoingPage.Outcome) {
+  /// Trouble is logged once, and its end: when a whole page went well.
+  /// - Parameter trouble: that of the page before this, which is known.
+  private func note(_ outcome: OutgoingPage.Outcome, before trouble: String?) {
     parts.metrics.delivered(outcome.events, to: sink.name)
+    guard trouble == nil, let trouble = outcome.trouble else { return }
     let before = state.withLock { state -> String? in
-      defer { state.trouble = outcome.trouble }
+      defer { state.trouble = trouble }
       return state.trouble
     }
-    if let trouble = outcome.trouble {
-      if before == nil { parts.logger.error("\(trouble)", metadata: ["sink": "\(sink.name)"]) }
-    } else if before != nil {
-      parts.logger.info("works again", metadata: ["sink": "\(sink.name)"])
+    if before == nil { parts.logger.error("\(trouble)", metadata: ["sink": "\(sink.name)"]) }
+  }
+
+  private func noteEndOfTrouble() {
+    let before = state.withLock { state -> String? in
+      defer { state.trouble = nil }
+      return state.trouble
     }
+    if before != nil { parts.logger.info("works again", metadata: ["sink": "\(sink.name)"]) }
   }
 
   /// For `/health/ready`: what is wrong, nil where nothing is.

@@ -29,8 +29,8 @@ struct StreamSink: EventSink {
 }
 
 extension OutboxRelay {
-  static func stream(_ stream: EventStream, _ parts: EngineParts, node: String) -> OutboxRelay {
+  static func stream(_ stream: EventStream, _ parts: EngineParts, node: String, pieceSize: Int) -> OutboxRelay {
     let id = id(parts, node: node)
-    return OutboxRelay(StreamSink(parts: parts, stream: stream, relay: id), parts, id: id)
+    return OutboxRelay(StreamSink(parts: parts, stream: stream, relay: id), parts, id: id, pieceSize: pieceSize)
   }
 }

@@ -34,10 +34,10 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Renewals change rows too, and raise no sequence. Nothing is known of how many rows a statement has moved: without the setting
--- a thousand might be looked for among a thousand, one by one.
+-- Renewals change rows too, and raise no sequence. Nothing is known of how many rows a statement has moved: without these settings
+-- (nodes forbid hash joins elsewhere) a thousand might be looked for among a thousand, one by one.
 CREATE FUNCTION note_moved_tasks() RETURNS trigger LANGUAGE plpgsql
-  SET search_path FROM CURRENT SET enable_nestloop = off AS $$
+  SET search_path FROM CURRENT SET enable_nestloop = off SET enable_hashjoin = on AS $$
 BEGIN
   INSERT INTO outbox (sink, task, first, last, at)
   SELECT s.number, n.id, o.sequence + 1, n.sequence, n.updated_at

@@ -59,6 +59,7 @@ package final class SimulatedNode: Sendable {
     settings.streamKept = options.streamKept
     settings.feedsStream = options.feedsStream
     settings.accelerators = options.accelerators
+    settings.entriesPerPiece = 2
     settings.sinks = options.sinks(Identity(process: process, clock: clock))
     settings.noticeSender = options.noticeSender(Identity(process: process, clock: clock))
     if options.isWorker {
