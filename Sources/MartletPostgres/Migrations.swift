@@ -3,6 +3,16 @@
 
 internal import MartletCore
 
+/// One step of the schema.
+struct Migration: Sendable {
+  /// They are applied in the order of their names.
+  let name: String
+  let sql: String
+  /// The last step that a node has to know to work beside this one; nil where no older node can. A step that has it only adds: what
+  /// older nodes read and write keeps its place and its meaning.
+  let worksBeside: String?
+}
+
 struct Migrations: Sendable {
   private static let all: [(name: String, sql: [UInt8])] = [
     ("V0001_tasks", PackageResources.V0001_tasks_sql),
@@ -18,10 +28,13 @@ struct Migrations: Sendable {
     ("V0011_notices", PackageResources.V0011_notices_sql),
   ]
 
-  static var names: [String] { all.map(\.name) }
+  /// None of these has been released yet, so none has an older node to work beside it.
+  static let known = all.map { Migration(name: $0.name, sql: String(decoding: $0.sql, as: UTF8.self), worksBeside: nil) }
 
   let pool: ConnectionPool
   let schema: String
+  /// What this node knows. Tests have more.
+  let steps: [Migration]
 
   /// How long a start waits for a server that is there but has no connection to spare just then.
   private static let patience = Duration.seconds(20)
@@ -41,15 +54,27 @@ struct Migrations: Sendable {
 
   private func attempt() async throws {
     let applied = try await applied()
-    for (name, sql) in Self.all where !applied.contains(name) {
-      try await apply(name, String(decoding: sql, as: UTF8.self))
+    let missing = steps.filter { !applied.contains($0.name) }
+    if !applied.isEmpty, let step = missing.first(where: { !$0.worksBeside(applied.last) }) {
+      try await refuseBesideOthers(step)
     }
+    for step in missing { try await apply(step) }
     try await checkRights()
   }
 
-  private func apply(_ name: String, _ sql: String) async throws(PostgresFailure) {
+  /// Older nodes would go on in a schema that they do not understand.
+  private func refuseBesideOthers(_ step: Migration) async throws {
+    let workers = try await pool.run(Query(Self.readLiving, .int8(WorkerRecord.lifetime.wholeMilliseconds)))
+      .map { $0.text() }
+    guard let first = workers.first else { return }
+    throw StoreError.unusable(
+      "the schema \(schema) has to be changed (\(step.name)) in a way that older versions do not understand, and workers live (\(first)\(workers.count > 1 ? " and \(workers.count - 1) more" : "")): stop all nodes, wait for half a minute, and start again"
+    )
+  }
+
+  private func apply(_ step: Migration) async throws(PostgresFailure) {
     do throws(PostgresFailure) {
-      try await pool.script(script(name, sql))
+      try await pool.script(script(step))
     } catch {
       // Another node was first: the name stands in the table already.
       guard case .refused(let state, _) = error, state == "23505" else { throw error }
@@ -68,17 +93,23 @@ struct Migrations: Sendable {
       }
       return []
     }
-    let applied = try await names()
-    if let newer = applied.first(where: { !Self.names.contains($0) }) {
-      throw StoreError.unusable(
-        "the schema \(schema) was written by a newer martlet (\(newer)); use that version or a newer one")
+    let applied = try await rows()
+    let mine = steps.last?.name
+    let newer = applied.first { step in
+      !steps.contains { $0.name == step.name } && !step.worksBeside(mine)
     }
-    return applied
+    if let newer {
+      throw StoreError.unusable(
+        "the schema \(schema) was written by a newer martlet (\(newer.name)); use that version or a newer one")
+    }
+    return applied.map(\.name)
   }
 
-  private func names() async throws -> [String] {
+  private func rows() async throws -> [Migration] {
     do throws(PostgresFailure) {
-      return try await pool.run(Query(Self.readNames)).map { $0.text() }
+      return try await pool.run(Query(Self.readApplied)).map { columns in
+        Migration(name: columns.text(), sql: "", worksBeside: columns.optionalText())
+      }
     } catch {
       // It is there, but a schema that may not be used cannot be seen into.
       guard case .refused(let state, _) = error, state == "42P01" else { throw error }
@@ -88,7 +119,7 @@ struct Migrations: Sendable {
     }
   }
 
-  private func script(_ name: String, _ sql: String) -> String {
+  private func script(_ step: Migration) -> String {
     """
     BEGIN;
     SELECT pg_advisory_xact_lock(\(lockNumber));
@@ -98,8 +129,9 @@ struct Migrations: Sendable {
     SET LOCAL search_path = "\(schema)";
     SET LOCAL client_min_messages = warning;
     CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now());
-    INSERT INTO migrations (name) VALUES ('\(name)');
-    \(sql)
+    ALTER TABLE migrations ADD COLUMN IF NOT EXISTS works_beside text;
+    INSERT INTO migrations (name, works_beside) VALUES ('\(step.name)', \(step.worksBeside.map { "'\($0)'" } ?? "NULL"));
+    \(step.sql)
     COMMIT;
     """
   }
@@ -128,7 +160,17 @@ struct Migrations: Sendable {
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relkind IN ('r', 'v', 'p')
     """)
 
-  private static let readNames = Statement("read_migrations", "SELECT name FROM migrations ORDER BY name")
+  /// The first release had no word for it.
+  private static let readApplied = Statement(
+    "read_migrations",
+    "SELECT m.name, to_jsonb(m) ->> 'works_beside' FROM migrations m ORDER BY m.name COLLATE \"C\"")
+
+  private static let readLiving = Statement(
+    "read_living_workers",
+    """
+    SELECT id FROM workers WHERE last_seen_at > floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1::bigint
+    ORDER BY id
+    """)
 
   private static let readMissingRights = Statement(
     "read_missing_rights",
@@ -139,4 +181,12 @@ struct Migrations: Sendable {
       AND NOT has_table_privilege(c.oid, r.name)
     ORDER BY c.relname, r.name
     """)
+}
+
+extension Migration {
+  /// Whether a node whose last step is this one can work in a schema that has this migration.
+  fileprivate func worksBeside(_ step: String?) -> Bool {
+    guard let worksBeside, let step else { return false }
+    return worksBeside <= step
+  }
 }

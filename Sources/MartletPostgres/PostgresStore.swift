@@ -17,6 +17,8 @@ package final class PostgresStore: TaskStore {
     package var clock: (@Sendable () -> Timestamp)?
     /// How long a call may wait for its answer; lists and the like wait longer.
     package var answerWithin = Duration.seconds(5)
+    /// Steps of the schema. Tests play the next release by more of them.
+    var migrations = Migrations.known
     /// Told in one line of what somebody may have to see to: a lost connection, its return.
     package var report: @Sendable (String) -> Void = { _ in }
 
@@ -64,7 +66,7 @@ package final class PostgresStore: TaskStore {
       if isAgain { book.forget() }
     }
     do {
-      try await Migrations(pool: pool, schema: options.schema).run()
+      try await Migrations(pool: pool, schema: options.schema, steps: options.migrations).run()
     } catch {
       await pool.close()
       throw StoreError(opening: error, schema: options.schema)
@@ -89,9 +91,9 @@ package final class PostgresStore: TaskStore {
     let settings = try settings(options)
     let pool = try await connect(settings, options, size: 1)
     do {
-      let applied = try await Migrations(pool: pool, schema: options.schema).applied()
+      let applied = try await Migrations(pool: pool, schema: options.schema, steps: options.migrations).applied()
       await pool.close()
-      return (Migrations.names, applied)
+      return (options.migrations.map(\.name), applied)
     } catch {
       await pool.close()
       throw StoreError(opening: error, schema: options.schema)

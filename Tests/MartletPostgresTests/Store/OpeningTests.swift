@@ -2,10 +2,11 @@
 
 import Foundation
 import MartletCore
-import MartletPostgres
 import MartletTestKit
 import PostgresServer
 import Testing
+
+@testable import MartletPostgres
 
 @Suite struct OpeningTests {
   @Test func `ten nodes that start at once make the schema once, and all open it`() async throws {
@@ -35,6 +36,67 @@ import Testing
     try await PostgresStore.migrate(options)
     _ = try await PostgresServer.shared.query("INSERT INTO \(options.schema).migrations (name) VALUES ('V9999_future')")
     await refuses(options, "the schema \(options.schema) was written by a newer martlet (V9999_future)")
+  }
+
+  /// What a next release may bring: tables, columns with a default, triggers.
+  private static let addition = Migration(
+    name: "V9001_addition",
+    sql: """
+      ALTER TABLE task_runs ADD COLUMN shade smallint NOT NULL DEFAULT 0;
+      CREATE TABLE shades (id uuid PRIMARY KEY, at timestamptz NOT NULL DEFAULT now());
+      CREATE FUNCTION note_shade() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+      BEGIN INSERT INTO shades (id) VALUES (NEW.id); RETURN NULL; END $$;
+      CREATE TRIGGER task_runs_shade AFTER INSERT ON task_runs FOR EACH ROW EXECUTE FUNCTION note_shade();
+      """,
+    worksBeside: Migrations.known.last?.name)
+
+  @Test func `a release whose step only adds works beside the one before it, and that one starts again`() async throws {
+    let options = try await Nodes.options()
+    var nextOptions = options
+    nextOptions.migrations.append(Self.addition)
+    let old = try await PostgresStore.open(options)
+    try await old.register(.stub())
+    for number in 1...20 { try await old.submitStub(.stub(number)) }
+    let claimed = try await old.claimStub(limit: 10)
+    let next = try await PostgresStore.open(nextOptions)
+    let again = try await PostgresStore.open(options)
+    #expect(try await PostgresStore.migrationStatus(options).applied.last == Self.addition.name)
+    for node in [old, again] { try await node.submitStub(.stub(node === old ? 21 : 22)) }
+    try await next.submitStub(.stub(23))
+    let byOthers = try await again.claimStub(limit: 6) + next.claimStub(limit: 20)
+    #expect(claimed.count + byOthers.count == 23)
+    let finishes = (claimed + byOthers).map { Finish(lease: $0.lease, outcome: .success, randomness: 0) }
+    for (place, finish) in finishes.enumerated() {
+      let verdict = try await [old, next, again][place % 3].finish([finish])
+      #expect(verdict.allSatisfy { if case .applied = $0 { true } else { false } })
+    }
+    #expect(try await next.number("SELECT count(*) FROM shades") == 3)
+    for node in [old, next, again] { await node.close() }
+  }
+
+  @Test func `a step that older nodes do not understand waits until they are gone, and then they are refused`()
+    async throws
+  {
+    let options = try await Nodes.options()
+    var nextOptions = options
+    nextOptions.migrations.append(
+      Migration(name: "V9002_change", sql: "ALTER TABLE task_runs ADD COLUMN shade smallint;", worksBeside: nil))
+    let old = try await PostgresStore.open(options)
+    try await old.register(.stub())
+    await refuses(nextOptions, "workers live (worker-1): stop all nodes")
+    try await old.unregister(worker: "worker-1")
+    await old.close()
+    try await PostgresStore.migrate(nextOptions)
+    await refuses(options, "was written by a newer martlet (V9002_change)")
+  }
+
+  @Test func `a node too old for a step that only adds is refused as well`() async throws {
+    var options = try await Nodes.options()
+    var nextOptions = options
+    nextOptions.migrations.append(Self.addition)
+    try await PostgresStore.migrate(nextOptions)
+    options.migrations.removeLast()
+    await refuses(options, "was written by a newer martlet")
   }
 
   @Test func `a schema that holds somebody else's tables is refused and left alone`() async throws {
