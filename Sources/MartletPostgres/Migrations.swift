@@ -29,7 +29,9 @@ struct Migrations: Sendable {
   ]
 
   /// None of these has been released yet, so none has an older node to work beside it.
-  static let known = all.map { Migration(name: $0.name, sql: String(decoding: $0.sql, as: UTF8.self), worksBeside: nil) }
+  static let known = all.map { step in
+    Migration(name: step.name, sql: String(decoding: step.sql, as: UTF8.self), worksBeside: nil)
+  }
 
   let pool: ConnectionPool
   let schema: String
