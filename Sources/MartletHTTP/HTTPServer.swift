@@ -11,6 +11,15 @@ internal import NIOPosix
 internal import ServiceLifecycle
 
 package struct HTTPConfiguration: Sendable {
+  /// What a listener is there for.
+  package enum Purpose: Sendable, Hashable {
+    /// The whole API.
+    case api
+    /// Health, version and metrics alone.
+    case watching
+  }
+
+  package var purpose = Purpose.api
   package var host: String
   /// 0 takes any free one; `onListening` tells which.
   package var port: Int

@@ -154,7 +154,7 @@ final class OutboxRelay: Sendable {
 
   /// Trouble is logged once, and its end.
   private func note(_ outcome: OutgoingPage.Outcome) {
-    parts.metrics.delivered(outcome.events, to: sink.name)
+    parts.metrics.outside.delivered(outcome.events, to: sink.name)
     let before = state.withLock { state -> String? in
       defer { state.trouble = outcome.trouble }
       return state.trouble
