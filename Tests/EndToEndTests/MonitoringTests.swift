@@ -3,6 +3,7 @@
 internal import ChildProcess
 internal import Foundation
 internal import MartletCore
+internal import PostgresServer
 internal import RedisServer
 internal import ScriptedServer
 internal import Testing
@@ -10,7 +11,8 @@ internal import Testing
 extension EndToEnd {
   @Suite("Monitoring", .timeLimit(.minutes(30)))
   struct MonitoringTests {
-    @Test func `every metric of dashboards and alerts is in a scrape, as the page on metrics has it, and promtool agrees`()
+    @Test
+    func `every metric of dashboards and alerts is in a scrape, as the page on metrics has it, and promtool agrees`()
       async throws
     {
       try await Stage.play { stage in
@@ -51,7 +53,10 @@ extension EndToEnd {
         try await eventually("Prometheus has answers") {
           _ = try await stage.server.api.submit(Stage.failing)
           _ = try await stage.server.api.get("/tasks/none")
-          for question in open where try await prometheus.series(of: question) > 0 { open.remove(question) }
+          for question in open {
+            let answers = try await prometheus.series(of: question)
+            if answers > 0 { open.remove(question) }
+          }
           open = open.filter { !Deploy.mayBeEmpty($0) }
           return open.isEmpty
         }
@@ -65,7 +70,8 @@ extension EndToEnd {
           try await prometheus.firing().contains { $0.hasPrefix("MartletDeadLetters FAIL_SOMETIMES ") }
         }
         let firing = try await prometheus.firing().map { $0.prefix { $0 != " " } }
-        #expect(Set(firing).isDisjoint(with: ["MartletDown", "MartletNodeDown", "MartletStoreDown", "MartletRedisDown"]))
+        #expect(
+          Set(firing).isDisjoint(with: ["MartletDown", "MartletNodeDown", "MartletStoreDown", "MartletRedisDown"]))
 
         await stage.redis.kill()
         try await eventually("Redis that is gone is told") {
@@ -73,7 +79,9 @@ extension EndToEnd {
         }
         try await stage.server.kill()
         for alert in ["MartletNodeDown", "MartletDown"] {
-          try await eventually("\(alert) fires") { try await prometheus.firing().contains { $0.hasPrefix("\(alert) ") } }
+          try await eventually("\(alert) fires") {
+            try await prometheus.firing().contains { $0.hasPrefix("\(alert) ") }
+          }
         }
       }
     }
@@ -103,9 +111,11 @@ extension EndToEnd {
       }
     }
 
-    @Test func `a node that does not serve the API is watched at its metrics port, by the same credentials`() async throws {
+    @Test func `a node that does not serve the API is watched at its metrics port, by the same credentials`()
+      async throws
+    {
       try await Scene.play { scene in
-        let database = try await DatabaseServer(on: .shared)
+        let database = try await DatabaseServer(on: PostgresServer.shared)
         let key = "a-bootstrap-key-of-more-than-32-characters"
         let shared = [
           "MARTLET_DATABASE_URL": database.url, "MARTLET_DATABASE_DURABILITY": "relaxed",
@@ -165,7 +175,10 @@ private enum Deploy {
 
   /// Without those that rules make.
   static func metrics(in text: String) -> Set<String> {
-    Set(text.replacing(/job:[a-z0-9_:]+/, with: "").matches(of: /\b(martlet|process)_[a-z0-9_]+/).map { String($0.output.0) })
+    Set(
+      text.replacing(/job:[a-z0-9_:]+/, with: "").matches(of: /\b(martlet|process)_[a-z0-9_]+/).map {
+        String($0.output.0)
+      })
   }
 
   /// The labels of each metric, by the table of the page.
@@ -188,7 +201,8 @@ private enum Deploy {
         for target in panel["targets"]?.elements ?? [] {
           let expression = try #require(target["expr"]?.string)
           questions.insert(
-            expression.replacing("$__rate_interval", with: "20s").replacing(/\$(job|instance|queue|type)\b/, with: ".*"))
+            expression.replacing("$__rate_interval", with: "20s").replacing(/\$(job|instance|queue|type)\b/, with: ".*")
+          )
         }
       }
     }
@@ -260,7 +274,8 @@ private struct Stage {
       {"type": "FAIL_SOMETIMES", "payload": {"probability": 1}, "retries": 1,
        "backoff": {"strategy": "fixed", "baseSeconds": 0.1}, "notify": [{"webhook": "\(receiver)/hook"}]}
       """)
-    let done = try await api.submit(#"{"type": "FAIL_SOMETIMES", "payload": {"probability": 0}, "queue": "other-queue"}"#)
+    let done = try await api.submit(
+      #"{"type": "FAIL_SOMETIMES", "payload": {"probability": 0}, "queue": "other-queue"}"#)
     _ = try await api.submit(#"{"type": "misspelt"}"#)
     _ = try await api.submit(#"{"type": "FAIL_SOMETIMES", "delaySeconds": 3600}"#)
     try await api.task(done, becomes: "SUCCESS")
@@ -298,7 +313,7 @@ private struct Prometheus {
         "--web.listen-address=127.0.0.1:\(port)", "--log.level=error",
       ])
     let prometheus = Prometheus(api: API(address: "http://127.0.0.1:\(port)"))
-    try await eventually("Prometheus serves") { try? await prometheus.api.get("/-/ready").status == 200 ? true : nil }
+    try await eventually("Prometheus serves") { (try? await prometheus.api.get("/-/ready"))?.status == 200 }
     return prometheus
   }
 

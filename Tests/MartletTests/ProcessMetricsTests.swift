@@ -27,7 +27,8 @@ struct ProcessMetricsTests {
   func nonsense() {
     for (stat, kernel) in [("", "btime 1"), ("1 (a) S", "btime 1"), (Self.stat, "cpu 1"), (Self.stat, "btime x")] {
       #expect(
-        ProcessUsage(stat: stat, kernel: kernel, ticksPerSecond: 100, pageSize: 4096, openFiles: 1, mostFiles: 1) == nil)
+        ProcessUsage(stat: stat, kernel: kernel, ticksPerSecond: 100, pageSize: 4096, openFiles: 1, mostFiles: 1) == nil
+      )
     }
   }
 

@@ -45,7 +45,8 @@ extension TaskService {
     metrics.depths.set(withoutWorker: waiting(counts, besides: workers))
     metrics.setWorkers(workers.count)
     for sink in sinks {
-      metrics.outside.setOutbox(sink.name, waiting: sink.waiting, oldest: sink.oldest.map { max(.zero, now - $0) } ?? .zero)
+      metrics.outside.setOutbox(
+        sink.name, waiting: sink.waiting, oldest: sink.oldest.map { max(.zero, now - $0) } ?? .zero)
     }
     metrics.outside.setNotices(notices.count, oldest: notices.oldest.map { max(.zero, now - $0) } ?? .zero)
   }
