@@ -14,6 +14,11 @@ struct ServeTests {
       let taken = try await Program.run(arguments, server: "")
       #expect(taken.status == 1)
       #expect(taken.errors.hasSuffix("address already in use\n"))
+      let watched = try await Program.run(
+        ["serve", "--database", "sqlite::memory:", "--port", "0"], server: "",
+        environment: ["MARTLET_TELEMETRY_METRICS_PORT": port])
+      #expect(watched.status == 1)
+      #expect(watched.errors.hasSuffix("cannot listen on 127.0.0.1:\(port): address already in use\n"))
       let node = try await StartedProgram.start(arguments + ["--roles", "worker, scheduler"])
       #expect(node.banner.contains("  roles     scheduler, worker\n"))
       #expect(!node.banner.contains("address"))

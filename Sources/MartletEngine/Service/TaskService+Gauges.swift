@@ -29,6 +29,8 @@ extension TaskService {
   /// Asked by `counting` for all scrapes that wait for it.
   static func count(_ parts: EngineParts) async throws(StoreError) {
     let (store, metrics) = (parts.store, parts.metrics)
+    // A full disk, or a server that has become a standby, can still be read.
+    try await parts.timed("check") { () throws(StoreError) in try await store.check() }
     let counts = try await parts.timed("counts") { () throws(StoreError) in try await store.counts() }
     let oldest = try await parts.timed("oldest-ready") { () throws(StoreError) in try await store.oldestReady() }
     let settings = try await parts.timed("queue-settings") { () throws(StoreError) in
