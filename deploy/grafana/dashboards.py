@@ -501,7 +501,7 @@ def server():
                 (f"martlet_store_up{{{NODE}}}", "{{instance}}"), width=12, top=1),
             row("Brokers, notices, Redis"),
             chart(
-                "Events that wait", "What each sink has not been told of yet; 100,000 stands for that many or more.",
+                "Events that wait", "What each sink has not been told of yet; 10,000 stands for that many or more.",
                 (f"max by (sink) (martlet_outbox_events{{{JOB}}})", "{{sink}}")),
             chart(
                 "Sinks", "0 while a node's deliveries to a sink fail.",

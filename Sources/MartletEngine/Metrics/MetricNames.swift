@@ -52,11 +52,11 @@ package struct MetricName: Sendable, Hashable {
   package static let workers = MetricName("martlet_workers", .gauge, "Live workers that the store knows.")
   package static let outboxEvents = MetricName(
     "martlet_outbox_events", .gauge, by: ["sink"],
-    "Transitions that a sink has not been told of yet; 100000 stands for that many or more.")
+    "Transitions that a sink has not been told of yet; 10000 stands for that many or more.")
   package static let outboxOldest = MetricName(
     "martlet_outbox_oldest_seconds", .gauge, by: ["sink"], "How long the oldest of them has waited; 0 when none waits.")
   package static let noticesWaiting = MetricName(
-    "martlet_notices_waiting", .gauge, "Notices that are not delivered yet; 100000 stands for that many or more.")
+    "martlet_notices_waiting", .gauge, "Notices that are not delivered yet; 10000 stands for that many or more.")
   package static let noticesOldest = MetricName(
     "martlet_notices_oldest_seconds", .gauge, "How long the oldest of them has waited; 0 when none waits.")
 
