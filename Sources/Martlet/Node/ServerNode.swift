@@ -66,14 +66,12 @@ struct ServerNode: Service {
         group.addTask { try await leaveBehind(engine, store, after: drained) }
         try await withThrowingTaskGroup(of: Void.self) { parts in
           parts.addTask { await engine.run() }
-          for server in http {
-            parts.addTask {
-              do {
-                try await server.run()
-              } catch {
-                engine.drain()
-                throw error
-              }
+          parts.addTask {
+            do {
+              try await serve(http)
+            } catch {
+              engine.drain()
+              throw error
             }
           }
           try await parts.waitForAll()
@@ -84,6 +82,14 @@ struct ServerNode: Service {
       logger.info("draining", metadata: ["running": "\(engine.busy)"])
       engine.drain()
       drained.ring()
+    }
+  }
+
+  /// Until all have ended; one that cannot begin takes the others along.
+  private func serve(_ http: [HTTPServer]) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { servers in
+      for server in http { servers.addTask { try await server.run() } }
+      while try await servers.next() != nil {}
     }
   }
 

@@ -21,6 +21,7 @@ import Testing
     }
     let claimed = try await node.claimStub(limit: 1000)
     _ = try await node.finish(claimed.map { Finish(lease: $0.lease, outcome: .success, randomness: 0) })
+    try await node.foldCounts()  // as the pruner does every ten seconds
     try await scrape(node)
 
     #expect(try await node.counts().map(\.count).reduce(0, +) == 5000)
