@@ -45,11 +45,12 @@ chaos: ## kill, freeze and cut off a fleet of nodes for ten minutes, and relays 
 		swift test --skip-build --disable-xctest --filter 'FleetTests|OutboxLoadTests' $(ARGS)
 
 .PHONY: lint
-lint: ## check format, scripts and links
+lint: ## check format, scripts, links, dashboards and alerts
 	@scripts/setup --test
 	swift format lint --strict --recursive Sources Tests Examples Package.swift
 	shellcheck $(shell_scripts)
 	scripts/check-links
+	scripts/lint-monitoring
 
 .PHONY: format
 format: ## bring Swift code into its format

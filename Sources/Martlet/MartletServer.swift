@@ -77,6 +77,8 @@ public struct SubmissionFailure: Error, Sendable, CustomStringConvertible {
 public struct StartedNode: Sendable {
   /// `http://127.0.0.1:8080`, with TLS `https://…`; nil without the role `api`.
   public let address: String?
+  /// Where health and metrics alone are to be had; nil without `telemetry.metricsPort`.
+  public let metricsAddress: String?
   /// The absolute path of the database, `:memory:`, or its URL without the password, and the schema.
   public let database: String
   private let roles: Set<Settings.Role>
@@ -84,10 +86,12 @@ public struct StartedNode: Sendable {
   private let service: TaskService
 
   init(
-    address: String?, database: String, roles: Set<Settings.Role>, asksForCredentials: Bool, service: TaskService
+    address: String?, metricsAddress: String?, database: String, roles: Set<Settings.Role>, asksForCredentials: Bool,
+    service: TaskService
   ) {
     self.asksForCredentials = asksForCredentials
     self.address = address
+    self.metricsAddress = metricsAddress
     self.database = database
     self.roles = roles
     self.service = service
@@ -143,6 +147,7 @@ public struct StartedNode: Sendable {
   package var banner: String {
     var lines = ["martlet \(Version.current)"]
     if let address { lines.append("  address   \(address)") }
+    if let metricsAddress { lines.append("  metrics   \(metricsAddress)/metrics") }
     lines.append("  database  \(database)")
     if roles.count < Settings.Role.allCases.count {
       lines.append(

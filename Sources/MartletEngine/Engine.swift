@@ -124,6 +124,7 @@ package final class Engine: Sendable {
       for duty in duties { group.addTask { await duty.run() } }
       group.addTask { await self.broker.run() }
       group.addTask { await self.parts.probe.run() }
+      group.addTask { await self.service.counting.run() }
       for relay in relays { group.addTask { await relay.run() } }
       if let stream = service.stream { group.addTask { await stream.run() } }
       if let notifier { group.addTask { await notifier.run() } }
@@ -170,7 +171,7 @@ package final class Engine: Sendable {
         id: its.id, host: settings.host, kind: its.isLocal ? .node : .remote, types: service.localTypes,
         queues: its.queues, running: 0, lastSeenAt: Timestamp(milliseconds: 0))
       duties.append(.heartbeat(parts, worker: record) { worker.busy })
-      duties.append(.leaseGauge(parts) { worker.leases })
+      duties.append(.workerGauge(parts, worker))
     }
     return duties
   }
@@ -214,16 +215,19 @@ final class EngineParts: Sendable {
     self.metrics = EngineMetrics(metrics, clock: clock)
     self.logger = logger
     storeTime = StoreTime(store: store, clock: clock)
-    probe = StoreProbe(store: store, clock: clock)
+    probe = StoreProbe(clock: clock) { () throws(StoreError) in try await store.check() }
   }
 
   /// Runs a store call and measures it.
+  /// - Parameter items: how many callers' wishes it gathers, where it gathers them.
   func timed<Value>(
-    _ operation: String, _ call: () async throws(StoreError) -> Value
+    _ operation: String, items: Int? = nil, _ call: () async throws(StoreError) -> Value
   ) async throws(StoreError) -> Value {
     let start = clock.now
-    defer { metrics.storeCall(operation, took: clock.now - start) }
+    var failed = true
+    defer { metrics.store.call(operation, items: items, took: clock.now - start, failed: failed) }
     let value = try await call()
+    failed = false
     if Self.moving.contains(operation) { wakeUp.moved() }
     return value
   }

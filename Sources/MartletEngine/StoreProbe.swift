@@ -1,11 +1,12 @@
-// Asks the store whether it can commit, for `/health/ready`. A store that gives no answer must not keep the asker waiting, and a
-// call to it cannot be broken off: so the probe asks, as a part of the engine, and the askers wait for it as long as they like.
+// Asks the store something for those who cannot wait for ever: whether it can commit, for `/health/ready`; its counts, for a scrape.
+// A store that gives no answer must not keep the asker waiting, and a call to it cannot be broken off: so the probe asks, as a part of
+// the engine, and the askers wait for it as long as they like.
 
 internal import MartletCore
 internal import Synchronization
 
 final class StoreProbe: Sendable {
-  private let store: any TaskStore
+  private let question: @Sendable () async throws(StoreError) -> Void
   private let clock: any EngineClock
   private let alarm = Alarm()
   private let state = Mutex(State())
@@ -15,8 +16,8 @@ final class StoreProbe: Sendable {
     var waiting: [Int: CheckedContinuation<Result<Void, StoreError>?, Never>] = [:]
   }
 
-  init(store: any TaskStore, clock: any EngineClock) {
-    self.store = store
+  init(clock: any EngineClock, _ question: @escaping @Sendable () async throws(StoreError) -> Void) {
+    self.question = question
     self.clock = clock
   }
 
@@ -42,7 +43,7 @@ final class StoreProbe: Sendable {
       guard !asked.isEmpty else { continue }
       let result: Result<Void, StoreError>
       do throws(StoreError) {
-        try await store.check()
+        try await question()
         result = .success(())
       } catch {
         result = .failure(error)

@@ -15,16 +15,22 @@ final class WorkDesk: WorkSource {
     self.dispatch = dispatch
     let lanes = parts.store.preferredConcurrency
     finishing = Coalescer(largestBatch: 1000, lanes: lanes) { (finishes) throws(StoreError) in
-      try await parts.timed("finish") { () throws(StoreError) in try await parts.store.finish(finishes) }
+      try await parts.timed("finish", items: finishes.count) { () throws(StoreError) in
+        try await parts.store.finish(finishes)
+      }
     }
     renewing = Coalescer(largestBatch: 1000, lanes: lanes) { (renewals) throws(StoreError) in
-      try await parts.timed("renew") { () throws(StoreError) in try await parts.store.renew(renewals) }
+      try await parts.timed("renew", items: renewals.count) { () throws(StoreError) in
+        try await parts.store.renew(renewals)
+      }
     }
   }
 
   func claim(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
     if let dispatch { return try await dispatch.claim(requests) }
-    return try await parts.timed("claim") { () throws(StoreError) in try await parts.store.claim(requests) }
+    return try await parts.timed("claim", items: requests.count) { () throws(StoreError) in
+      try await parts.store.claim(requests)
+    }
   }
 
   func renew(_ renewals: [Renewal]) async throws(StoreError) -> [RenewalVerdict] {

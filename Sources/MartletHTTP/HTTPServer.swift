@@ -11,6 +11,15 @@ internal import NIOPosix
 internal import ServiceLifecycle
 
 package struct HTTPConfiguration: Sendable {
+  /// What a listener is there for.
+  package enum Purpose: Sendable, Hashable {
+    /// The whole API.
+    case api
+    /// Health, version and metrics alone.
+    case watching
+  }
+
+  package var purpose = Purpose.api
   package var host: String
   /// 0 takes any free one; `onListening` tells which.
   package var port: Int
@@ -122,7 +131,8 @@ package struct HTTPServer: Service {
     // Hummingbird reports its own start at `info`; to tell people of it is the composition root's part.
     var serverLogger = logger
     serverLogger.logLevel = max(logger.logLevel, .warning)
-    let server = channel.server(
+    let server = Server(
+      childChannelSetup: channel,
       configuration: ServerConfiguration(
         address: .hostname(configuration.host, port: configuration.port),
         availableConnectionsDelegate: .maximum(configuration.mostConnections, logger: serverLogger)),
@@ -135,6 +145,11 @@ package struct HTTPServer: Service {
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { [gate] in await gate?.run() }
         group.addTask { [tls] in await tls?.run() }
+        // It ends by a graceful shutdown alone; when another listener of the node could not begin, nobody asks for one.
+        group.addTask {
+          await Alarm().wait()
+          try await server.shutdownGracefully()
+        }
         try await withGracefulShutdownHandler {
           try await server.run()
         } onGracefulShutdown: {

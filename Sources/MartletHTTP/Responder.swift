@@ -13,7 +13,7 @@ final class Responder: Sendable {
   private let api: API
   /// Nil without authentication.
   private let gate: Gate?
-  private let routes = RouteTree(RouteTable.all)
+  private let routes: RouteTree
   private let requestIDs: RequestIDs
   private let dates = HTTPDates()
   private let metrics: HTTPMetrics
@@ -32,6 +32,7 @@ final class Responder: Sendable {
     self.metrics = metrics
     self.clock = clock
     self.logger = logger
+    routes = RouteTree(RouteTable.routes(for: configuration.purpose))
     requestIDs = RequestIDs(random: random)
     maxBodyBytes = configuration.maxBodyBytes
     requiresLoopbackHost = configuration.requiresLoopbackHost

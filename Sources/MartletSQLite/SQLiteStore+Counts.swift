@@ -18,10 +18,12 @@ extension SQLiteStore {
     try await read { database in
       let lanes = try database.prepared("SELECT queue, type FROM counts WHERE status = 2 AND count > 0")
         .rows { Lane(queue: $0.text(), type: $0.text()) }
-      let first = try database.prepared(
+      // The oldest of the next urgency: most lanes have one or two.
+      let next = try database.prepared(
         """
-        SELECT available_at FROM task_runs INDEXED BY task_runs_ready
-        WHERE status = 2 AND blocked = 0 AND queue = ?1 AND type = ?2 AND urgency = ?3 ORDER BY available_at LIMIT 1
+        SELECT urgency, available_at FROM task_runs INDEXED BY task_runs_ready
+        WHERE status = 2 AND blocked = 0 AND queue = ?1 AND type = ?2 AND urgency > ?3
+        ORDER BY urgency, available_at LIMIT 1
         """)
       let waiting = try database.prepared(
         """
@@ -31,9 +33,10 @@ extension SQLiteStore {
       var oldest: [String: Timestamp] = [:]
       for queue in Set(lanes.map(\.queue)) { oldest[queue] = try waiting.row(queue) { $0.time() } }
       for lane in lanes {
-        for urgency in 1...9 {
-          guard let time = try first.row(lane.queue, lane.type, urgency, read: { $0.time() }) else { continue }
+        var urgency = 0
+        while let (found, time) = try next.row(lane.queue, lane.type, urgency, read: { (Int($0.int()), $0.time()) }) {
           oldest[lane.queue] = min(oldest[lane.queue] ?? .latest, time)
+          urgency = found
         }
       }
       return oldest

@@ -14,11 +14,26 @@ struct ServeTests {
       let taken = try await Program.run(arguments, server: "")
       #expect(taken.status == 1)
       #expect(taken.errors.hasSuffix("address already in use\n"))
+      let watched = try await Program.run(
+        ["serve", "--database", "sqlite::memory:", "--port", "0"], server: "",
+        environment: ["MARTLET_TELEMETRY_METRICS_PORT": port])
+      #expect(watched.status == 1)
+      #expect(watched.errors.hasSuffix("cannot listen on 127.0.0.1:\(port): address already in use\n"))
       let node = try await StartedProgram.start(arguments + ["--roles", "worker, scheduler"])
       #expect(node.banner.contains("  roles     scheduler, worker\n"))
       #expect(!node.banner.contains("address"))
       #expect(await node.stop() == 0)
     }
+  }
+
+  @Test("a node without the role api has health and metrics at telemetry.metricsPort, and says where")
+  func watched() async throws {
+    let node = try await StartedProgram.start(
+      ["serve", "--database", "sqlite::memory:", "--roles", "worker,scheduler"],
+      environment: ["MARTLET_TELEMETRY_METRICS_PORT": "0"])
+    #expect(!node.banner.contains("address"))
+    #expect(node.banner.contains("  metrics   http://127.0.0.1:"))
+    #expect(await node.stop() == 0)
   }
 
   @Test("a node with all roles says where it listens, and nothing of roles")
@@ -78,11 +93,11 @@ private struct StartedProgram {
   private let process: Process
   private let ended: AsyncStream<Int32>
 
-  static func start(_ arguments: [String]) async throws -> StartedProgram {
+  static func start(_ arguments: [String], environment: [String: String] = [:]) async throws -> StartedProgram {
     let process = Process()
     process.executableURL = try Program.executable()
     process.arguments = arguments
-    process.environment = [:]
+    process.environment = environment
     let output = Pipe()
     process.standardOutput = output
     process.standardError = FileHandle.nullDevice

@@ -232,7 +232,10 @@ struct PrometheusRegistryTests {
   func names() {
     #expect(Set(MetricName.all.map(\.text)).count == MetricName.all.count)
     for name in MetricName.all {
-      #expect(name.text.hasPrefix("martlet_") && name.text.allSatisfy { $0.isLowercase || $0 == "_" })
+      #expect(name.text.hasPrefix("martlet_") || name.text.hasPrefix("process_"))
+      #expect(name.text.allSatisfy { $0.isLowercase || $0 == "_" })
+      #expect(name.text.hasSuffix("_total") == (name.kind == .counter), "\(name.text)")
+      #expect(name.labels == name.labels.sorted())
       #expect(name.help.hasSuffix("."))
     }
   }

@@ -104,6 +104,22 @@ struct AccessSettingsTests {
     #expect(empty.map(\.description) == ["server.host = \"\" (--host): must not be empty"])
   }
 
+  @Test("open a port for health and metrics where it is asked for, whatever the roles")
+  func listeners() throws {
+    func ports(_ environment: [String: String]) throws -> [[String: Int]] {
+      try load(environment).settings.listeners.map { ["\($0.purpose)": $0.port] }
+    }
+    #expect(try ports([:]) == [["api": 8080]])
+    #expect(try ports(["MARTLET_SERVER_ROLES": "worker"]) == [])
+    let port = ["MARTLET_TELEMETRY_METRICS_PORT": "9464"]
+    #expect(try ports(port) == [["api": 8080], ["watching": 9464]])
+    #expect(try ports(port.merging(["MARTLET_SERVER_ROLES": "worker"]) { $1 }) == [["watching": 9464]])
+    let same = ["MARTLET_TELEMETRY_METRICS_PORT": "8080", "MARTLET_SERVER_ROLES": "worker"]
+    #expect(try ports(same) == [["watching": 8080]], "the API does not need it")
+    #expect(
+      try ports(["MARTLET_TELEMETRY_METRICS_PORT": "0", "MARTLET_SERVER_PORT": "0"]) == [["api": 0], ["watching": 0]])
+  }
+
   @Test(
     "what cannot be right is one line with its setting",
     arguments: [
@@ -123,6 +139,10 @@ struct AccessSettingsTests {
         "rateLimit.burst", "must be a whole number from 1 to 1000000"
       ),
       (["MARTLET_TELEMETRY_METRICS_OPEN": "x"], "telemetry.metricsOpen", "must be true or false"),
+      (
+        ["MARTLET_TELEMETRY_METRICS_PORT": "99999"], "telemetry.metricsPort", "must be a whole number from 0 to 65535"
+      ),
+      (["MARTLET_TELEMETRY_METRICS_PORT": "8080"], "telemetry.metricsPort", "is server.port"),
       (["MARTLET_SERVER_TLS_CERTIFICATE": "DIR/c.pem"], "server.tls.key", "is missing"),
       (["MARTLET_SERVER_TLS_KEY": "DIR/k.pem"], "server.tls.certificate", "is missing"),
     ])

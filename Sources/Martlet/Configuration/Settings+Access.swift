@@ -55,9 +55,12 @@ extension Settings {
   public struct Telemetry: Sendable, Hashable {
     /// `GET /metrics` asks for no credential.
     public var metricsOpen: Bool
+    /// A port of `server.host` for health, version and metrics alone; 0 takes any free one, nil opens none.
+    public var metricsPort: Int?
 
-    public init(metricsOpen: Bool = false) {
+    public init(metricsOpen: Bool = false, metricsPort: Int? = nil) {
       self.metricsOpen = metricsOpen
+      self.metricsPort = metricsPort
     }
   }
 
@@ -125,6 +128,12 @@ extension Settings {
     }
     if settings.rateLimit.perSecond == nil, settings.rateLimit.burst != nil {
       complaints.append(("rateLimit.burst", "needs rateLimit.perSecond beside it"))
+    }
+    if settings.server.roles.contains(.api), settings.server.port != 0,
+      settings.telemetry.metricsPort == settings.server.port
+    {
+      complaints.append(
+        ("telemetry.metricsPort", "is server.port, where the API has metrics already; name another, or leave it out"))
     }
     return complaints + tlsComplaints(settings)
   }

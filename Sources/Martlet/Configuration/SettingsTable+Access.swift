@@ -42,6 +42,10 @@ extension Setting {
     Setting(
       "telemetry.metricsOpen", \.telemetry.metricsOpen, .plainYesOrNo, needsRestart: true,
       "Whether `GET /metrics` is answered without a credential."),
+    Setting(
+      "telemetry.metricsPort", \.telemetry.metricsPort, .optionalWhole(0...65_535), needsRestart: true,
+      "A further port, of `server.host`, that answers health, version and metrics alone, on nodes without the role `api` too. Without it, none."
+    ),
   ]
 }
 

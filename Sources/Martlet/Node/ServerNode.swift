@@ -43,10 +43,7 @@ struct ServerNode: Service {
     let engine = Engine(
       engineSettings, store: store, registry: registry, executor: executor, clock: SystemClock(), random: .system,
       metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)
-    let http =
-      settings.server.roles.contains(.api)
-      ? httpServer(engine, store, redis, metrics: registryOfMetrics, location) : nil
-    if http == nil { onStart(started(engine, address: nil, location)) }
+    let http = httpServers(engine, store, redis, metrics: registryOfMetrics, location)
     let result = await Result { () async throws -> Void in try await run(engine, http, store) }
     await post?.shutdown()
     await redis?.close()
@@ -61,22 +58,20 @@ struct ServerNode: Service {
     return try RedisBeside(url, installation: try await store.attend(to: []), logger: logger)
   }
 
-  /// Both until both have drained; a failure of one stops the other.
-  private func run(_ engine: Engine, _ http: HTTPServer?, _ store: any TaskStore) async throws {
+  /// All until all have drained; a failure of one stops the others.
+  private func run(_ engine: Engine, _ http: [HTTPServer], _ store: any TaskStore) async throws {
     let drained = Alarm()
     try await withGracefulShutdownHandler {
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await leaveBehind(engine, store, after: drained) }
         try await withThrowingTaskGroup(of: Void.self) { parts in
           parts.addTask { await engine.run() }
-          if let http {
-            parts.addTask {
-              do {
-                try await http.run()
-              } catch {
-                engine.drain()
-                throw error
-              }
+          parts.addTask {
+            do {
+              try await serve(http)
+            } catch {
+              engine.drain()
+              throw error
             }
           }
           try await parts.waitForAll()
@@ -87,6 +82,14 @@ struct ServerNode: Service {
       logger.info("draining", metadata: ["running": "\(engine.busy)"])
       engine.drain()
       drained.ring()
+    }
+  }
+
+  /// Until all have ended; one that cannot begin takes the others along.
+  private func serve(_ http: [HTTPServer]) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { servers in
+      for server in http { servers.addTask { try await server.run() } }
+      while try await servers.next() != nil {}
     }
   }
 
@@ -103,32 +106,39 @@ struct ServerNode: Service {
     exit(0)
   }
 
-  private func httpServer(
+  private func httpServers(
     _ engine: Engine, _ store: any TaskStore, _ redis: RedisBeside?, metrics: PrometheusRegistry,
     _ location: DatabaseLocation
-  ) -> HTTPServer {
+  ) -> [HTTPServer] {
     let auth = settings.authConfiguration
     let scheme = settings.tlsFiles == nil ? "http" : "https"
-    return HTTPServer(
-      configuration: HTTPConfiguration(
-        host: settings.server.host, port: settings.server.port, maxBodyBytes: settings.server.maxBodyBytes,
-        requiresLoopbackHost: auth == nil, auth: auth, tls: settings.tlsFiles, version: Version.current),
-      tasks: engine.service, leases: engine.leases, schedules: engine.schedules, apiKeys: store,
-      buckets: redis,
-      metrics: {
-        try await engine.service.refreshGauges()
-        return metrics.render()
-      }, logger: logger, metricsFactory: metrics,
-      onListening: { host, port in
-        let host = host.contains(":") ? "[\(host)]" : host
-        onStart(started(engine, address: "\(scheme)://\(host):\(port)", location))
-      })
+    let process = ProcessMetrics(factory: metrics)
+    let listeners = Listeners(settings) { onStart(started(engine, $0, location)) }
+    return settings.listeners.map { listener in
+      var configuration = HTTPConfiguration(
+        host: settings.server.host, port: listener.port, maxBodyBytes: settings.server.maxBodyBytes,
+        requiresLoopbackHost: auth == nil, auth: auth, tls: settings.tlsFiles, version: Version.current)
+      configuration.purpose = listener.purpose
+      return HTTPServer(
+        configuration: configuration, tasks: engine.service, leases: engine.leases, schedules: engine.schedules,
+        apiKeys: store, buckets: redis,
+        metrics: {
+          process?.refresh()
+          return metrics.render()
+        }, logger: logger, metricsFactory: metrics,
+        onListening: { host, port in
+          let host = host.contains(":") ? "[\(host)]" : host
+          listeners.listens(listener.purpose, at: "\(scheme)://\(host):\(port)")
+        })
+    }
   }
 
-  private func started(_ engine: Engine, address: String?, _ location: DatabaseLocation) -> StartedNode {
+  private func started(
+    _ engine: Engine, _ addresses: [HTTPConfiguration.Purpose: String], _ location: DatabaseLocation
+  ) -> StartedNode {
     StartedNode(
-      address: address, database: location.shown, roles: settings.server.roles,
-      asksForCredentials: settings.auth.isConfigured, service: engine.service)
+      address: addresses[.api], metricsAddress: addresses[.watching], database: location.shown,
+      roles: settings.server.roles, asksForCredentials: settings.auth.isConfigured, service: engine.service)
   }
 
   /// The built-in ones, but for the types that the embedder handles.

@@ -80,7 +80,7 @@ package struct SinkState: Sendable, Hashable {
 
   package static let patience = Duration.seconds(3 * 86_400)
   /// Counting more would cost more than the number is worth.
-  package static let mostCounted = 100_000
+  package static let mostCounted = 10_000
 }
 
 extension [OutboxEntry] {

@@ -139,7 +139,7 @@ package enum NoticePatience {
   /// Whatever its budget, a notice that nobody has been able to send for so long is given up: no node has its channel.
   package static let longest = Duration.seconds(3 * 86_400)
   /// Counting more would cost more than the number is worth.
-  package static let mostCounted = 100_000
+  package static let mostCounted = 10_000
 
   /// 5 s after the first failure, three times as long after each further one up to six hours, up to a fifth of it less at random; no
   /// sooner than the receiver has asked for. A budget lasts about two days.

@@ -136,7 +136,7 @@ final class DispatchDesk: Sendable {
       named = try await take(requests)
     } catch {
       reconsider()
-      parts.metrics.dispatchFellBack()
+      parts.metrics.outside.dispatchFellBack()
       return try await claimInStore(requests)
     }
     var claimed = try await claim(named, for: requests)
@@ -150,7 +150,9 @@ final class DispatchDesk: Sendable {
   }
 
   private func claimInStore(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
-    try await parts.timed("claim") { () throws(StoreError) in try await parts.store.claim(requests) }
+    try await parts.timed("claim", items: requests.count) { () throws(StoreError) in
+      try await parts.store.claim(requests)
+    }
   }
 
   private func claim(
@@ -175,7 +177,7 @@ final class DispatchDesk: Sendable {
       throw error
     }
     let count = answers.reduce(0) { $0 + $1.count }
-    parts.metrics.dispatched(claimed: count, refused: all.count - count)
+    parts.metrics.outside.dispatched(claimed: count, refused: all.count - count)
     note { $0.news.judged += all }
     return answers
   }

@@ -210,7 +210,7 @@ final class OutboxRelay: Sendable {
   /// Trouble is logged once, and its end: when a whole page went well.
   /// - Parameter trouble: that of the page before this, which is known.
   private func note(_ outcome: OutgoingPage.Outcome, before trouble: String?) {
-    parts.metrics.delivered(outcome.events, to: sink.name)
+    parts.metrics.outside.delivered(outcome.events, to: sink.name)
     guard trouble == nil, let trouble = outcome.trouble else { return }
     let before = state.withLock { state -> String? in
       defer { state.trouble = trouble }

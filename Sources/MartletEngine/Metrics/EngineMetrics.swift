@@ -42,31 +42,13 @@ final class EngineMetrics: Sendable {
     series.leaseLost(lane)
   }
 
-  func storeCall(_ operation: String, took duration: Duration) {
-    series.storeCall(operation, took: duration)
-  }
+  var store: StoreMetrics { series.store }
+  var depths: DepthGauges { series.depths }
+  var outside: OutsideMetrics { series.outside }
 
-  func delivered(_ events: Int, to sink: String) {
-    series.delivered(events, to: sink)
-  }
-
-  func setOutbox(_ sinks: [(name: String, waiting: Int, oldest: Duration)]) {
-    for sink in sinks { series.setOutbox(sink.name, waiting: sink.waiting, oldest: sink.oldest) }
-  }
-
-  func notice(_ channel: NoticeChannel, outcome: String) { series.notice(channel, outcome: outcome) }
-  func setNotices(_ waiting: Int, oldest: Duration) { series.setNotices(waiting, oldest: oldest) }
-  func setAccelerator(isUp: Bool) { series.setRedis(isUp: isUp) }
-  func dispatched(claimed: Int, refused: Int) { series.dispatched(claimed: claimed, refused: refused) }
-  func dispatchFellBack() { series.dispatchFellBack() }
-
-  func setLeases(_ count: Int) { series.setLeases(count) }
   func setWorkers(_ count: Int) { series.setWorkers(count) }
 
-  func setQueues(_ queues: [(name: String, counts: [TaskStatus: Int], oldestReady: Double?)]) {
-    for queue in queues { series.setQueue(queue.name, counts: queue.counts, oldestReady: queue.oldestReady) }
-    series.resetQueues(except: Set(queues.map(\.name)))
-  }
+  func setWorker(slots: Int, busy: Int, leases: Int) { series.setWorker(slots: slots, busy: busy, leases: leases) }
 
   var lastMinute: RecentRates.Summary { recent.summary(at: clock.now) }
 }

@@ -6,8 +6,9 @@ package import Metrics
 internal import Synchronization
 
 package final class PrometheusRegistry: MetricsFactory {
-  /// Label sets kept apart per metric; further ones are counted together under label values `other`.
-  package static let defaultSeriesLimit = 1000
+  /// Label sets kept apart per metric; further ones are counted together under label values `other`. Enough for the lanes that
+  /// `TaskMetrics` keeps apart, by every outcome.
+  package static let defaultSeriesLimit = 8000
 
   private let families = Mutex<[String: Family]>([:])
   private let seriesLimit: Int

@@ -41,7 +41,9 @@ final class Notifier: Sendable {
     self.sender = sender
     self.parts = parts
     settling = Coalescer { (reports) throws(StoreError) in
-      try await parts.timed("settle-notices") { () throws(StoreError) in try await parts.store.settleNotices(reports) }
+      try await parts.timed("settle-notices", items: reports.count) { () throws(StoreError) in
+        try await parts.store.settleNotices(reports)
+      }
       return reports.map { _ in true }
     }
     parts.wakeUp.onMoved { [notices = parts.notices] in notices.ringIfUsed() }
@@ -159,14 +161,14 @@ final class Notifier: Sendable {
 
   private func note(_ verdict: NoticeVerdict, on notice: NoticeRecord) {
     let isLast = notice.attempts >= notice.mostAttempts
-    let outcome: String
+    let outcome: NoticeOutcome
     var trouble: String?
     switch verdict {
-    case .delivered: outcome = "delivered"
-    case .failed(let line, _): (outcome, trouble) = (isLast ? "dead" : "failed", line)
-    case .refused(let line): (outcome, trouble) = ("dead", line)
+    case .delivered: outcome = .delivered
+    case .failed(let line, _): (outcome, trouble) = (isLast ? .dead : .failed, line)
+    case .refused(let line): (outcome, trouble) = (.dead, line)
     }
-    parts.metrics.notice(notice.channel, outcome: outcome)
+    parts.metrics.outside.notice(notice.channel, outcome: outcome)
     let isChange = state.withLock { state -> Bool in
       guard let trouble else {
         state.failures[notice.channel] = nil
@@ -176,7 +178,7 @@ final class Notifier: Sendable {
       return state.troubled.count < Self.mostTroubled && state.troubled.insert(notice.destination).inserted
     }
     let metadata: Logger.Metadata = ["notice": "\(notice.id)", "destination": "\(notice.destination)"]
-    if outcome == "dead" {
+    if outcome == .dead {
       parts.logger.error("a notice is given up: \(trouble ?? "")", metadata: metadata)
     } else if isChange {
       if let trouble {
@@ -193,6 +195,14 @@ final class Notifier: Sendable {
       NoticeChannel.allCases.compactMap { channel in
         state.failures[channel].flatMap { $0.inARow >= Self.patience ? "\(channel.rawValue): \($0.latest)" : nil }
       }.first
+    }
+  }
+
+  /// For a scrape.
+  func showChannels() {
+    let failures = state.withLock(\.failures)
+    for channel in sender.channels {
+      parts.metrics.outside.setChannel(channel, isUp: (failures[channel]?.inARow ?? 0) < Self.patience)
     }
   }
 }

@@ -22,7 +22,9 @@ final class Submitter: Sendable {
     self.defaults = defaults
     ids = TaskIDGenerator(random: parts.random)
     submitting = Coalescer(lanes: parts.store.preferredConcurrency) { (submissions) throws(StoreError) in
-      try await parts.timed("submit") { () throws(StoreError) in try await parts.store.submit(submissions) }
+      try await parts.timed("submit", items: submissions.count) { () throws(StoreError) in
+        try await parts.store.submit(submissions)
+      }
     }
   }
 

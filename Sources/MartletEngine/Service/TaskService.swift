@@ -16,11 +16,13 @@ package final class TaskService: Sendable {
   private let isDraining = Mutex(false)
   /// Shown with a store that works.
   private let storeNote: String?
-  private let relays: [OutboxRelay]
+  let relays: [OutboxRelay]
   /// For those who listen; nil where it is turned off.
   package let stream: EventStream?
-  private let notifier: Notifier?
-  private let accelerators: Accelerators?
+  let notifier: Notifier?
+  let accelerators: Accelerators?
+  /// Counts for scrapes.
+  let counting: StoreProbe
 
   init(
     _ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, storeNote: String?, relays: [OutboxRelay],
@@ -36,9 +38,10 @@ package final class TaskService: Sendable {
     self.registry = registry
     self.defaults = defaults
     rules = QueueService(parts, registry: registry)
+    counting = StoreProbe(clock: parts.clock) { () throws(StoreError) in try await Self.count(parts) }
     submitter = Submitter(parts, registry: registry, defaults: defaults, types: rules.types, shortcut: keys)
     reading = Coalescer(lanes: 2) { (ids) throws(StoreError) in
-      try await parts.timed("read") { () throws(StoreError) in try await parts.store.tasks(ids) }
+      try await parts.timed("read", items: ids.count) { () throws(StoreError) in try await parts.store.tasks(ids) }
     }
   }
 
@@ -286,21 +289,6 @@ package final class TaskService: Sendable {
           name: accelerators.name, isHealthy: trouble == nil, detail: trouble, isForOperators: trouble != nil))
     }
     return Readiness(components: components, canServe: canServe)
-  }
-
-  /// Brings the gauges that are counted on demand (depths, oldest READY, workers) up to date before a scrape.
-  package func refreshGauges() async throws(ServiceError) {
-    let queues = try await queues()
-    parts.metrics.setQueues(queues.map { ($0.name, $0.counts, $0.oldestReadySeconds) })
-    parts.metrics.setWorkers(try await workers().count)
-    if let accelerators { parts.metrics.setAccelerator(isUp: accelerators.trouble() == nil) }
-    let now = try await storeNow()
-    parts.metrics.setOutbox(
-      try await store("sinks") { (store) throws(StoreError) in try await store.sinks() }.map { sink in
-        (name: sink.name, waiting: sink.waiting, oldest: sink.oldest.map { max(.zero, now - $0) } ?? .zero)
-      })
-    let notices = try await store("waiting-notices") { (store) throws(StoreError) in try await store.waitingNotices() }
-    parts.metrics.setNotices(notices.count, oldest: notices.oldest.map { max(.zero, now - $0) } ?? .zero)
   }
 
   /// The types that this node or a live worker handles.

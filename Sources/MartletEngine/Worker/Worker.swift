@@ -67,6 +67,8 @@ package final class Worker: Sendable {
     queue = WorkQueue(slots: settings.concurrency)
   }
 
+  /// Attempts that may be under way at once.
+  package var slots: Int { settings.concurrency }
   /// Attempts under way.
   package var busy: Int { queue.busy }
   /// Leases held, those waiting for a slot or for their report included.

@@ -30,11 +30,7 @@ extension API {
 
   /// A scrape must not fail with the store: what cannot be counted now keeps its last value.
   func metrics(_ call: Call) async throws(Problem) -> Answer {
-    do throws(ServiceError) {
-      try await tasks.refreshGauges()
-    } catch {
-      if case .store(let storeError, _) = error { trouble.store(storeError) }
-    }
+    if let failure = await tasks.refreshGauges() { trouble.store(failure) }
     do {
       return Answer(type: .metrics, body: Array(try await renderMetrics().utf8))
     } catch {

@@ -56,4 +56,13 @@ enum RouteTable {
     Route(.get, "/docs/{file}", .open, API.docsFile),
     Route(.get, "/", .open, API.home),
   ]
+
+  static func routes(for purpose: HTTPConfiguration.Purpose) -> [Route] {
+    switch purpose {
+    case .api: all
+    case .watching: all.filter { watched.contains($0.path) }
+    }
+  }
+
+  private static let watched: Set = ["/health/live", "/health/ready", "/version", "/metrics"]
 }
