@@ -29,6 +29,8 @@ package struct EngineSettings: Sendable {
   package var noticeProblem: @Sendable (NoticeTarget) -> String? = { _ in nil }
   /// What stands beside the store.
   package var accelerators: Accelerators?
+  /// Nil: nothing is traced.
+  package var spans: SpanSource?
 
   package init() {}
 }
@@ -59,7 +61,7 @@ package final class Engine: Sendable {
     self.settings = settings
     let parts = EngineParts(
       store: store, clock: clock, random: random, metrics: metrics, logger: logger,
-      keyRetention: settings.retention.keys, noticeProblem: settings.noticeProblem)
+      keyRetention: settings.retention.keys, noticeProblem: settings.noticeProblem, spans: settings.spans)
     self.parts = parts
     let stream = settings.streamKept.map { _ in EventStream(parts) }
     relays =
@@ -81,7 +83,7 @@ package final class Engine: Sendable {
       Worker(
         workerSettings, source: source, reportLanes: store.preferredConcurrency, broker: broker, registry: registry,
         executor: executor, clock: clock,
-        random: random, observer: parts.observer, logger: logger)
+        random: random, observer: parts.observer, spans: settings.spans, logger: logger)
     }
     if let dispatch {
       parts.wakeUp.onWork { dispatch.appeared(in: $0) }
@@ -197,11 +199,14 @@ final class EngineParts: Sendable {
   let bulk = Alarm()
   let notices = NoticeBell()
   let noticeProblem: @Sendable (NoticeTarget) -> String?
+  /// Nil: nothing is traced.
+  let spans: SpanSource?
 
   init(
     store: any TaskStore, clock: any EngineClock, random: RandomSource, metrics: TaskMetrics, logger: Logger,
-    keyRetention: Duration, noticeProblem: @escaping @Sendable (NoticeTarget) -> String?
+    keyRetention: Duration, noticeProblem: @escaping @Sendable (NoticeTarget) -> String?, spans: SpanSource? = nil
   ) {
+    self.spans = spans
     self.keyRetention = keyRetention
     self.noticeProblem = noticeProblem
     self.store = store
@@ -213,8 +218,15 @@ final class EngineParts: Sendable {
     probe = StoreProbe(store: store, clock: clock)
   }
 
-  /// Runs a store call and measures it.
+  /// Runs a store call and measures it; where what it is about is traced, as a span.
   func timed<Value>(
+    _ operation: String, _ call: () async throws(StoreError) -> Value
+  ) async throws(StoreError) -> Value {
+    guard spans != nil else { return try await measured(operation, call) }
+    return try await traced(operation) { () throws(StoreError) in try await measured(operation, call) }
+  }
+
+  private func measured<Value>(
     _ operation: String, _ call: () async throws(StoreError) -> Value
   ) async throws(StoreError) -> Value {
     let start = clock.now
