@@ -61,6 +61,7 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "Tracing", package: "swift-distributed-tracing"),
       ],
       swiftSettings: settings),
@@ -207,7 +208,8 @@ let package = Package(
     .testTarget(
       name: "MartletHTTPTests",
       dependencies: [
-        "MartletCore", "MartletEngine", "MartletHTTP", "MartletTestKit", "ScriptedServer",
+        "MartletCore", "MartletEngine", "MartletHTTP", "MartletTelemetry", "MartletTestKit", "ScriptedServer",
+        "SpanReading",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "CryptoExtras", package: "swift-crypto"),
@@ -221,6 +223,7 @@ let package = Package(
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
       ],
       swiftSettings: settings),
     .target(name: "ChildProcess", path: "Tests/ChildProcess", swiftSettings: settings),
@@ -234,6 +237,20 @@ let package = Package(
     .target(
       name: "MailServer", dependencies: ["ChildProcess"], path: "Tests/MailServer",
       exclude: ["requirements.txt", "server.py"], swiftSettings: settings),
+    .target(
+      name: "OTLPReceiver", dependencies: ["ChildProcess"], path: "Tests/OTLPReceiver",
+      exclude: ["receiver.py", "requirements.txt"], swiftSettings: settings),
+    .target(
+      name: "SpanReading", dependencies: ["MartletTelemetry"], path: "Tests/SpanReading", swiftSettings: settings),
+    .testTarget(
+      name: "MartletTelemetryTests",
+      dependencies: [
+        "MartletCore", "MartletEngine", "MartletTelemetry", "MartletTestKit", "ScriptedServer", "SpanReading",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
+      ],
+      swiftSettings: settings),
     .testTarget(
       name: "MartletEventsTests",
       dependencies: [
@@ -295,11 +312,12 @@ let package = Package(
     .testTarget(
       name: "MartletTests",
       dependencies: [
-        "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "ScriptedServer",
+        "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "MartletTelemetry", "ScriptedServer", "SpanReading",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
       ],
       swiftSettings: settings),
     .target(
@@ -335,8 +353,8 @@ let package = Package(
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "ChildProcess", "KafkaBroker", "MailServer", "MartletCore", "PostgresServer", "RabbitServer", "RedisServer",
-        "ScriptedServer",
+        "ChildProcess", "KafkaBroker", "MailServer", "MartletCore", "OTLPReceiver", "PostgresServer", "RabbitServer",
+        "RedisServer", "ScriptedServer",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),

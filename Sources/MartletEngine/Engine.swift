@@ -276,16 +276,23 @@ final class EngineParts: Sendable {
           metrics.leaseLost(lane)
           logger.warning(
             "a report came too late: the lease was lost",
-            metadata: [
-              "task_id": "\(task.id)", "attempt": "\(task.attempt)", "outcome": "\(outcome.attemptOutcome.rawValue)",
-            ])
+            metadata: task.logFields.merging(["outcome": "\(outcome.attemptOutcome.rawValue)"]) { $1 })
         }
       },
       lost: { [metrics, logger] task in
         metrics.leaseLost(Lane(queue: task.queue, type: task.type))
         logger.warning(
           "an attempt was given up: its lease could not be kept",
-          metadata: ["task_id": "\(task.id)", "attempt": "\(task.attempt)"])
+          metadata: task.logFields)
       })
+  }
+}
+
+extension ClaimedTask {
+  /// By which the log names an attempt.
+  fileprivate var logFields: Logger.Metadata {
+    var fields: Logger.Metadata = ["task_id": "\(id)", "attempt": "\(attempt)"]
+    if let trace = traceparent.flatMap({ TraceParent($0) }) { fields["trace_id"] = "\(trace.traceIDText)" }
+    return fields
   }
 }

@@ -6,6 +6,7 @@ internal import Foundation
 internal import MartletCore
 internal import NIOCore
 package import NIOHTTP1
+internal import NIOPosix
 
 /// Where spans go.
 package struct OTLPEndpoint: Sendable, Hashable {

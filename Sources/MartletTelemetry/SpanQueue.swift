@@ -49,8 +49,8 @@ package final class SpanQueue: Sendable {
   var isEmpty: Bool { state.withLock { $0.spans.isEmpty } }
   var hasBatch: Bool { state.withLock { $0.spans.count >= limits.batch } }
 
-  /// The oldest.
-  func take() -> [[UInt8]] {
+  /// The oldest, a batch of them at most.
+  package func take() -> [[UInt8]] {
     state.withLock { state in
       let taken = Array(state.spans.prefix(limits.batch))
       state.spans.removeFirst(taken.count)

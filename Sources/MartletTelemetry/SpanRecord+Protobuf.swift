@@ -2,7 +2,7 @@
 // numbers are those of its fields.
 
 internal import MartletCore
-internal import Tracing
+package import Tracing
 
 extension SpanRecord {
   /// A `Span`, bounded: of too many attributes some are left out, long texts are cut.

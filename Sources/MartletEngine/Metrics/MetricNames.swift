@@ -65,10 +65,17 @@ package struct MetricName: Sendable, Hashable {
   /// By `operation`.
   package static let store = MetricName("martlet_store_seconds", "How long calls of the store took, commit included.")
 
+  // MARK: Traces, where they are sent
+
+  package static let spansExported = MetricName(
+    "martlet_spans_exported_total", "Spans that the OpenTelemetry receiver has taken.")
+  package static let spansDropped = MetricName(
+    "martlet_spans_dropped_total", "Spans that were left out: no room, refused, or not sent in time.")
+
   package static let all = [
     tasksSubmitted, attempts, retries, deadLetters, leasesLost, taskRun, taskWait, queueTasks, queueOldestReady,
     leases, workers, outboxEvents, outboxOldest, eventsDelivered, noticesWaiting, noticesOldest, noticeDeliveries,
     redisUp, dispatched, dispatchFallbacks,
-    httpRequests, httpRequest, store,
+    httpRequests, httpRequest, store, spansExported, spansDropped,
   ]
 }

@@ -40,6 +40,7 @@ package final class SimulatedNode: Sendable {
 
     /// What stands beside the store.
     package var accelerators: Accelerators?
+    package var spans: @Sendable (Identity) -> SpanSource? = { _ in nil }
 
     package init() {}
   }
@@ -59,6 +60,7 @@ package final class SimulatedNode: Sendable {
     settings.streamKept = options.streamKept
     settings.feedsStream = options.feedsStream
     settings.accelerators = options.accelerators
+    settings.spans = options.spans(Identity(process: process, clock: clock))
     settings.sinks = options.sinks(Identity(process: process, clock: clock))
     settings.noticeSender = options.noticeSender(Identity(process: process, clock: clock))
     if options.isWorker {
