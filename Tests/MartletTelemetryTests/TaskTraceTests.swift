@@ -152,7 +152,7 @@ import Tracing
   @Test func `a handler's own spans are below its attempt`() throws {
     try TraceBench.run(handler: { context, clock in
       #expect(ServiceContext.current?.spanIdentity?.text == context.traceparent)
-      try await withSpan("resize", at: moment(1)) { span in
+      await withSpan("resize", at: moment(1)) { span in
         #expect(span.isRecording)
         await withTaskGroup(of: Void.self) { group in
           group.addTask { withSpan("pixel", at: moment(2)) { _ in } }
