@@ -90,8 +90,8 @@ package struct SpanOrigin: Sendable {
 enum PartialSuccess {
   /// 0 where it says nothing, or nothing that can be read.
   static func rejected(in response: [UInt8]) -> Int {
-    guard let partial = ProtobufReader(response).bytes(1), let count = ProtobufReader(partial).number(1) else { return 0 }
-    return Int(clamping: count)
+    guard let partial = ProtobufReader(response).bytes(1) else { return 0 }
+    return Int(clamping: ProtobufReader(partial).number(1) ?? 0)
   }
 }
 
@@ -156,7 +156,8 @@ extension ProtobufWriter {
   fileprivate mutating func attributes(_ field: UInt64, _ attributes: SpanAttributes) -> Int {
     var all: [(String, SpanAttribute)] = []
     all.reserveCapacity(attributes.count)
-    attributes.forEach { all.append(($0, $1)) }
+    func add(_ name: String, _ value: SpanAttribute) { all.append((name, value)) }
+    attributes.forEach(add)
     if all.count > SpanRecord.most { all.sort { $0.0 < $1.0 } }
     for (name, value) in all.prefix(SpanRecord.most) { attribute(field, name, value) }
     return max(0, all.count - SpanRecord.most)

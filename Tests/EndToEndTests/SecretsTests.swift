@@ -4,6 +4,7 @@
 internal import Foundation
 internal import MailServer
 internal import MartletCore
+internal import PostgresServer
 internal import RedisServer
 internal import ScriptedServer
 internal import Testing
@@ -35,7 +36,8 @@ extension EndToEnd {
     @Test(arguments: ["text", "json"])
     func `when all that has a secret fails, no secret is told`(format: String) async throws {
       try await ScriptedServer.serving({ request, _ in
-        request.path == "/v1/traces" ? .json(401, #"{"you sent":"\#(request.headers["authorization"] ?? "")"}"#) : .json(500, "{}")
+        guard request.path == "/v1/traces" else { return .json(500, "{}") }
+        return .json(401, #"{"you sent":"\#(request.headers["authorization"] ?? "")"}"#)
       }) { peer in
         try await Scene.play { scene in
           let redis = try await RedisServer.start(password: "another")
@@ -67,7 +69,10 @@ extension EndToEnd {
           let mailed = try await boss.submit(
             #"{"type":"email","payload":{"to":"user@example.com","subject":"s"},"backoff":{"baseSeconds":600}}"#)
           let told = try await boss.submit(
-            #"{"type":"FAIL_SOMETIMES","payload":{"probability":1},"retries":0,"notify":[{"webhook":"\#(peer.address)/hook"}]}"#)
+            #"""
+            {"type":"FAIL_SOMETIMES","payload":{"probability":1},"retries":0,
+             "notify":[{"webhook":"\#(peer.address)/hook"}]}
+            """#)
           try await boss.task(mailed, becomes: "RETRY")
           try await boss.task(told, becomes: "DEAD")
           // Each of them has failed, and the log says so.

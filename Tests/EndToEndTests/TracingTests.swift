@@ -4,6 +4,7 @@
 internal import Foundation
 internal import MartletCore
 internal import OTLPReceiver
+internal import PostgresServer
 internal import ScriptedServer
 internal import Testing
 
@@ -57,7 +58,8 @@ extension EndToEnd {
           let notice = try #require(posts.first { $0.parentSpanId == Self.client })
           #expect((posts.count, call.kind, call["http.response.status_code"]) == (2, 3, "200"))
           let told = Dictionary(uniqueKeysWithValues: hook.requests.map { ($0.path, $0.headers["traceparent"]) })
-          #expect(told == ["/call": "00-\(Self.trace)-\(call.spanId)-01", "/notice": "00-\(Self.trace)-\(notice.spanId)-01"])
+          #expect(told["/call"] == "00-\(Self.trace)-\(call.spanId)-01")
+          #expect(told["/notice"] == "00-\(Self.trace)-\(notice.spanId)-01")
 
           #expect(try await server.metric("martlet_spans_exported_total") >= 7)
           #expect(try await server.metric("martlet_spans_dropped_total") == 0)

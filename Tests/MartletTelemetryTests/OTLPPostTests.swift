@@ -55,7 +55,9 @@ import Testing
     }
   }
 
-  @Test(arguments: [([0x0A, 2, 0x08, 3], 3), ([0x0A, 7, 0x12, 3, 1, 2, 3, 0x08, 5], 5), ([], 0), ([0xFF, 0xFF], 0), ([0x0A, 0], 0)])
+  @Test(arguments: [
+    ([0x0A, 2, 0x08, 3], 3), ([0x0A, 7, 0x12, 3, 1, 2, 3, 0x08, 5], 5), ([], 0), ([0xFF, 0xFF], 0), ([0x0A, 0], 0),
+  ])
   func `spans that a receiver rejects are known`(body: [UInt8], count: Int) async throws {
     try await send(.body(200, body, headers: [:])) { verdict, _, _ in #expect(verdict == .taken(rejected: count)) }
   }

@@ -169,7 +169,7 @@ import Tracing
     }
   }
 
-  @Test func `a submission from inside the process is a span, its tasks are below it, and so is the store's call`() throws {
+  @Test func `a submission from inside the process is a span; its tasks and the store's call are below it`() throws {
     try TraceBench.run { bench, node in
       let request = SubmitRequest([.init(NewTask(type: "test"))], isBatch: false)
       let id = try await node.engine.service.submitHere(request)[0].record.id
@@ -183,7 +183,7 @@ import Tracing
     }
   }
 
-  @Test func `each caller of a shared call has a span of its own, which tells how many items there were`() async throws {
+  @Test func `a shared call is part of no caller's span, and tells each how many items it had`() async throws {
     let queue = SpanQueue { _ in }
     let tracer = OTLPTracer(queue, ratio: 1, random: RandomSource(seed: 1))
     let gate = Alarm()

@@ -2,7 +2,7 @@
 // messages that are not ours, and tells what it has understood.
 
 internal import ChildProcess
-package import Foundation
+internal import Foundation
 internal import Synchronization
 
 package final class OTLPReceiver: Sendable {

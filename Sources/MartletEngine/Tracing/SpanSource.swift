@@ -41,8 +41,9 @@ package struct SpanSource: Sendable {
   }
 
   /// What was thrown, as an exception of the span.
-  package func fail(_ span: any Tracing.Span, type: String, message: String, stack: String? = nil, at moment: Moment? = nil)
-  {
+  package func fail(
+    _ span: any Tracing.Span, type: String, message: String, stack: String? = nil, at moment: Moment? = nil
+  ) {
     guard span.isRecording else { return }
     var attributes: SpanAttributes = ["exception.type": .string(type), "exception.message": .string(message)]
     if let stack { attributes["exception.stacktrace"] = stack }
@@ -62,9 +63,14 @@ package struct SpanSource: Sendable {
   }
 
   /// Nil where the tracer hands on something else.
-  package func traceparent(of span: any Tracing.Span) -> String? {
+  package func traceparent(of span: any Tracing.Span) -> String? { traceparent(in: span.context) }
+
+  /// Of the span that is under way here.
+  package var currentTraceparent: String? { ServiceContext.current.flatMap(traceparent(in:)) }
+
+  private func traceparent(in context: ServiceContext) -> String? {
     var fields: [String: String] = [:]
-    tracer.inject(span.context, into: &fields, using: TraceFields())
+    tracer.inject(context, into: &fields, using: TraceFields())
     return fields[Self.field]
   }
 

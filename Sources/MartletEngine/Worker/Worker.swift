@@ -159,8 +159,10 @@ package final class Worker: Sendable {
         await report(entry, outcome, ranFor: ranFor, trace, endedAt)
       } else {
         keeper.letGo(entry.task.lease)
-        if let trace, let endedAt { trace.end(.lost, error: Outcome.lost.error, status: nil, at: endedAt) }
-        if !Task.isCancelled { observer.lost(entry.task) }
+        if !Task.isCancelled {
+          if let trace, let endedAt { trace.end(.lost, error: Outcome.lost.error, status: nil, at: endedAt) }
+          observer.lost(entry.task)
+        }
       }
       spent = ranFor
     }
