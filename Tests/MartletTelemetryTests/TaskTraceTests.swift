@@ -1,5 +1,6 @@
 // What a task leaves in a trace: submit, wait, attempts and calls of the store, each below the right one.
 
+import Logging
 import MartletCore
 import MartletEngine
 import MartletTestKit
@@ -235,6 +236,26 @@ import Tracing
 
   // MARK: Workers elsewhere
 
+  @Test func `a Swift worker elsewhere that traces has a span below its server's, its handler's below that`() throws {
+    try TraceBench.run(isWorker: false) { bench, node in
+      try await bench.withWorker(
+        node,
+        { _, _ in
+          withSpan("resize", at: moment(1)) { _ in }
+          return .done
+        }
+      ) {
+        let id = try await bench.submit(node) { $0.traceparent = given }
+        try await bench.end(of: id)
+        let spans = try await bench.spans(5)
+        #expect(try spans.one("attempt").parentID == givenSpan)
+        #expect(try spans.one("run").parentID == spans.one("attempt").spanID)
+        #expect(try spans.one("resize").parentID == spans.one("run").spanID)
+        #expect(try spans.one("run").attributes["martlet.outcome"] == "SUCCESS")
+      }
+    }
+  }
+
   @Test func `what a worker elsewhere does is below the attempt that its server tells of`() throws {
     try TraceBench.run(isWorker: false) { bench, node in
       let id = try await bench.submit(node) { $0.traceparent = given }
@@ -253,6 +274,45 @@ import Tracing
       #expect(attempt.statusCode == 2)
       #expect(try spans.one("wait").parentID == givenSpan)
       #expect(try await bench.record(id).traceparent == given)
+    }
+  }
+}
+
+/// The lease protocol without its text.
+private struct LeaseLink: WorkSource {
+  let leases: LeaseService
+  let clock: ProcessClock
+
+  func claim(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
+    var answers: [[ClaimedTask]] = []
+    for request in requests {
+      var asked = LeaseRequest(worker: request.worker, host: "h", types: request.types)
+      asked.limit = request.limit
+      asked.patience = request.patience
+      do {
+        answers.append(try await leases.lease(asked).tasks)
+      } catch {
+        throw .unavailable("\(error)")
+      }
+    }
+    return answers
+  }
+
+  func renew(_ renewals: [Renewal]) async throws(StoreError) -> [RenewalVerdict] {
+    do {
+      return try await leases.renew(
+        renewals.map { LeaseRenewal(lease: $0.lease, progress: $0.progress, logs: $0.logs) })
+    } catch {
+      throw .unavailable("\(error)")
+    }
+  }
+
+  func finish(_ finishes: [Finish]) async throws(StoreError) -> [FinishVerdict] {
+    do {
+      return try await leases.finish(
+        finishes.map { LeaseReport(lease: $0.lease, outcome: $0.outcome, logs: $0.logs) })
+    } catch {
+      throw .unavailable("\(error)")
     }
   }
 }
@@ -303,16 +363,43 @@ final class TraceBench: Sendable {
     var options = SimulatedNode.Options()
     options.isWorker = isWorker
     options.isScheduler = process == 1
-    options.spans = { [queue, scheduler] _ in
-      var spans = SpanSource(OTLPTracer(queue, ratio: 1, random: RandomSource(seed: UInt64(process)))) {
-        moment(1_800_000_000_000_000_000 + UInt64(scheduler.now))
-      }
-      spans.database = "sqlite"
-      return spans
-    }
+    options.spans = { _ in self.spanSource(process) }
     return try SimulatedNode(
       process: process, scheduler: scheduler, store: store, random: RandomSource(seed: UInt64(process)),
       counters: Counters(), handlers: { [TestHandler(body: handler, clock: $0.clock)] }, options: options)
+  }
+
+  func spanSource(_ process: Int) -> SpanSource {
+    var spans = SpanSource(OTLPTracer(queue, ratio: 1, random: RandomSource(seed: UInt64(process)))) { [scheduler] in
+      moment(1_800_000_000_000_000_000 + UInt64(scheduler.now))
+    }
+    spans.database = "sqlite"
+    return spans
+  }
+
+  /// Works for a node from elsewhere while `body` runs.
+  func withWorker(
+    _ node: SimulatedNode, _ handler: @escaping Handler, _ body: () async throws -> Void
+  ) async throws {
+    let link = LeaseLink(leases: node.engine.leases, clock: clock)
+    let random = RandomSource(seed: 4)
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let broker = ClaimBroker(source: link, clock: clock, random: random, logger: logger, pollInterval: .zero)
+    var settings = Worker.Settings(id: "far", queues: ["*"], concurrency: 4, grace: .seconds(5), isLocal: false)
+    settings.patience = .seconds(30)
+    let worker = Worker(
+      settings, source: link, broker: broker,
+      registry: try HandlerRegistry([TestHandler(body: handler, clock: clock)]),
+      executor: ProcessExecutor(scheduler: scheduler, process: 0), clock: clock, random: random,
+      observer: WorkObserver(), spans: spanSource(7), logger: logger)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await broker.run() }
+      group.addTask { await worker.run() }
+      try await body()
+      broker.close()
+      worker.drain()
+      try await group.waitForAll()
+    }
   }
 
   func submit(_ node: SimulatedNode, _ change: (inout NewTask) -> Void = { _ in }) async throws -> TaskID {

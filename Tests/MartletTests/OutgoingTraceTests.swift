@@ -4,6 +4,7 @@ import Foundation
 import MartletCore
 import MartletEngine
 import MartletTelemetry
+import NIOHTTP1
 import SpanReading
 import Testing
 import Tracing
