@@ -102,7 +102,9 @@ import Tracing
   @Test func `an attempt whose worker is gone is told by whoever finds it`() throws {
     try simulate(seed: 1) { scheduler in
       let bench = TraceBench(scheduler)
+      let hasBegun = Mutex(false)
       let doomed = try bench.node(2) { _, clock in
+        hasBegun.withLock { $0 = true }
         try await clock.sleep(for: .seconds(5000))
         return .done
       }
@@ -112,7 +114,7 @@ import Tracing
           $0.traceparent = given
           $0.retries = 0
         }
-        try await bench.until { try await bench.record(id).status == .running }
+        try await bench.until { hasBegun.withLock(\.self) }
         doomed.crash()
         let other = try bench.node(1, isWorker: false) { _, _ in .done }
         group.addTask { await other.run() }

@@ -43,8 +43,7 @@ import Tracing
     #expect(line.last == "\n")
     let isEscaped = line.dropLast().unicodeScalars.allSatisfy { scalar in
       switch scalar.properties.generalCategory {
-      case .control: false
-      case .lineSeparator, .paragraphSeparator: format == .json  // part of a JSON text, and no end of a line there
+      case .control, .lineSeparator, .paragraphSeparator: false
       default: true
       }
     }

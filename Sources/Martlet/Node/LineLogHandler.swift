@@ -77,7 +77,18 @@ package struct LineLogHandler: LogHandler {
       writer.field("message", message)
       for (key, value) in fields where !["time", "level", "message"].contains(key) { writer.field(key, "\(value)") }
     }
-    return writer.bytes
+    return withoutBreaks(writer.bytes)
+  }
+
+  /// JSON allows some of what ends lines elsewhere, and what terminals obey, as it is. All of it can only be inside of a string.
+  private static func withoutBreaks(_ json: [UInt8]) -> [UInt8] {
+    guard json.contains(where: { $0 >= 0x7F }) else { return json }
+    let text = String(decoding: json, as: UTF8.self).unicodeScalars.map { scalar in
+      guard breaks(scalar) else { return String(scalar) }
+      let digits = String(scalar.value, radix: 16)
+      return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+    }
+    return Array(text.joined().utf8)
   }
 
   /// A record stays one line, and what a task says cannot drive the terminal.
