@@ -24,6 +24,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
     .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
@@ -48,6 +49,20 @@ let package = Package(
         .product(name: "DequeModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "MartletTelemetry",
+      dependencies: [
+        "MartletCore", "MartletEngine",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
       ],
       swiftSettings: settings),
     .target(
@@ -110,6 +125,7 @@ let package = Package(
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: settings),
@@ -130,7 +146,7 @@ let package = Package(
       name: "Martlet",
       dependencies: [
         "MartletCore", "MartletEngine", "MartletEvents", "MartletHTTP", "MartletPostgres", "MartletRedis",
-        "MartletSQLite",
+        "MartletSQLite", "MartletTelemetry",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Logging", package: "swift-log"),
@@ -139,6 +155,7 @@ let package = Package(
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
         .product(name: "Yams", package: "Yams"),
       ],
@@ -191,7 +208,8 @@ let package = Package(
     .testTarget(
       name: "MartletHTTPTests",
       dependencies: [
-        "MartletCore", "MartletEngine", "MartletHTTP", "MartletTestKit", "ScriptedServer",
+        "MartletCore", "MartletEngine", "MartletHTTP", "MartletTelemetry", "MartletTestKit", "ScriptedServer",
+        "SpanReading",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "CryptoExtras", package: "swift-crypto"),
@@ -205,6 +223,7 @@ let package = Package(
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
       ],
       swiftSettings: settings),
     .target(name: "ChildProcess", path: "Tests/ChildProcess", swiftSettings: settings),
@@ -218,6 +237,20 @@ let package = Package(
     .target(
       name: "MailServer", dependencies: ["ChildProcess"], path: "Tests/MailServer",
       exclude: ["requirements.txt", "server.py"], swiftSettings: settings),
+    .target(
+      name: "OTLPReceiver", dependencies: ["ChildProcess"], path: "Tests/OTLPReceiver",
+      exclude: ["receiver.py", "requirements.txt"], swiftSettings: settings),
+    .target(
+      name: "SpanReading", dependencies: ["MartletTelemetry"], path: "Tests/SpanReading", swiftSettings: settings),
+    .testTarget(
+      name: "MartletTelemetryTests",
+      dependencies: [
+        "MartletCore", "MartletEngine", "MartletTelemetry", "MartletTestKit", "ScriptedServer", "SpanReading",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
+      ],
+      swiftSettings: settings),
     .testTarget(
       name: "MartletEventsTests",
       dependencies: [
@@ -279,11 +312,12 @@ let package = Package(
     .testTarget(
       name: "MartletTests",
       dependencies: [
-        "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "ScriptedServer",
+        "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "MartletTelemetry", "ScriptedServer", "SpanReading",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
       ],
       swiftSettings: settings),
     .target(
@@ -319,8 +353,8 @@ let package = Package(
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "ChildProcess", "KafkaBroker", "MailServer", "MartletCore", "PostgresServer", "RabbitServer", "RedisServer",
-        "ScriptedServer",
+        "ChildProcess", "KafkaBroker", "MailServer", "MartletCore", "OTLPReceiver", "PostgresServer", "RabbitServer",
+        "RedisServer", "ScriptedServer",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -105,7 +105,7 @@ public struct StartedNode: Sendable {
     try checkPayloads(tasks)
     let request = try SubmitRequest(embedded: tasks)
     do throws(ServiceError) {
-      return try await service.submit(request).map(\.record.id)
+      return try await service.submitHere(request).map(\.record.id)
     } catch {
       switch error {
       case .invalid(let failure): throw failure

@@ -4,6 +4,7 @@
 internal import AsyncHTTPClient
 internal import Foundation
 internal import MartletCore
+internal import MartletEngine
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
@@ -100,7 +101,9 @@ extension MartletClient {
     case .apiKey(let key): request.headers.add(name: "x-api-key", value: key)
     case .token(let token): request.headers.add(name: "authorization", value: "Bearer \(token)")
     }
-    if let traceparent = call.traceparent { request.headers.add(name: "traceparent", value: traceparent) }
+    // The trace that the caller names, or the span that it is in.
+    let traceparent = call.traceparent ?? SpanSource.ofTheProcess?.currentTraceparent
+    if let traceparent { request.headers.add(name: "traceparent", value: traceparent) }
     if let key = call.idempotencyKey { request.headers.add(name: "idempotency-key", value: key) }
     if let id = call.lastEventID { request.headers.add(name: "last-event-id", value: id) }
     if let body = call.body {
@@ -112,6 +115,7 @@ extension MartletClient {
 
   static func makeHTTP(_ options: Options) -> HTTPClient {
     var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+    configuration.tracing.tracer = nil  // or long polls would be spans, and a named trace would be there twice
     configuration.timeout.connect = TimeAmount(options.connectTimeout)
     configuration.timeout.read = TimeAmount(options.readTimeout)
     // Shorter than a server keeps an idle connection, or a request would sooner or later meet its end.

@@ -3,6 +3,7 @@
 
 package import MartletCore
 internal import Synchronization
+internal import Tracing
 
 /// Gathers concurrent calls into batches. Each caller's items stay together and in order. A store that is down keeps nobody for
 /// longer than two of its calls, however many wait: whoever has waited through a whole call that found it down is told so too.
@@ -29,7 +30,7 @@ package final class Coalescer<Item: Sendable, Verdict: Sendable>: Sendable {
 
   private enum Turn: Sendable {
     case lead
-    case answered(Result<[Verdict], StoreError>)
+    case answered(Result<[Verdict], StoreError>, batch: Int)
   }
 
   /// - Parameters:
@@ -42,8 +43,13 @@ package final class Coalescer<Item: Sendable, Verdict: Sendable>: Sendable {
   }
 
   package func callAsFunction(_ items: [Item]) async throws(StoreError) -> [Verdict] {
+    try await together(items).verdicts
+  }
+
+  /// The same, with the number of items in the call that the caller's own were part of.
+  package func together(_ items: [Item]) async throws(StoreError) -> (verdicts: [Verdict], batch: Int) {
     switch await turn(items) {
-    case .answered(let result): try result.get()
+    case .answered(let result, let batch): (try result.get(), batch)
     case .lead: try await lead(items)
     }
   }
@@ -69,21 +75,28 @@ package final class Coalescer<Item: Sendable, Verdict: Sendable>: Sendable {
     }
   }
 
-  private func lead(_ items: [Item]) async throws(StoreError) -> [Verdict] {
+  private func lead(_ items: [Item]) async throws(StoreError) -> (verdicts: [Verdict], batch: Int) {
     let (followers, arrivals) = takeFollowers(besides: items.count)
-    let result = await run(items + followers.flatMap(\.items))
+    let all = items + followers.flatMap(\.items)
+    let result = await run(all)
     var start = items.count
     for follower in followers {
       let range = start..<(start + follower.items.count)
-      follower.continuation.resume(returning: .answered(result.map { Array($0[range]) }))
+      follower.continuation.resume(returning: .answered(result.map { Array($0[range]) }, batch: all.count))
       start = range.upperBound
     }
     if case .failure(.unavailable(let message)) = result { sendAway(upTo: arrivals, message) }
     passOn()
-    return Array(try result.get().prefix(items.count))
+    return (Array(try result.get().prefix(items.count)), all.count)
   }
 
+  /// The call is everybody's: it is not part of what its leader is about.
   private func run(_ items: [Item]) async -> Result<[Verdict], StoreError> {
+    guard ServiceContext.current != nil else { return await carryOut(items) }
+    return await ServiceContext.$current.withValue(nil) { await carryOut(items) }
+  }
+
+  private func carryOut(_ items: [Item]) async -> Result<[Verdict], StoreError> {
     do throws(StoreError) {
       let verdicts = try await operation(items)
       precondition(verdicts.count == items.count, "a store answers each item")
@@ -114,7 +127,7 @@ package final class Coalescer<Item: Sendable, Verdict: Sendable>: Sendable {
       defer { state.waiting.removeFirst(count) }
       return Array(state.waiting.prefix(count))
     }
-    for waiter in gone { waiter.continuation.resume(returning: .answered(.failure(.unavailable(message)))) }
+    for waiter in gone { waiter.continuation.resume(returning: .answered(.failure(.unavailable(message)), batch: 0)) }
   }
 
   /// The lead goes to the one that waits longest.

@@ -31,6 +31,8 @@ package struct EngineSettings: Sendable {
   package var noticeProblem: @Sendable (NoticeTarget) -> String? = { _ in nil }
   /// What stands beside the store.
   package var accelerators: Accelerators?
+  /// Nil: nothing is traced.
+  package var spans: SpanSource?
 
   package init() {}
 }
@@ -61,7 +63,7 @@ package final class Engine: Sendable {
     self.settings = settings
     let parts = EngineParts(
       store: store, clock: clock, random: random, metrics: metrics, logger: logger,
-      keyRetention: settings.retention.keys, noticeProblem: settings.noticeProblem)
+      keyRetention: settings.retention.keys, noticeProblem: settings.noticeProblem, spans: settings.spans)
     self.parts = parts
     let stream = settings.streamKept.map { _ in EventStream(parts) }
     relays =
@@ -85,7 +87,7 @@ package final class Engine: Sendable {
       Worker(
         workerSettings, source: source, reportLanes: store.preferredConcurrency, broker: broker, registry: registry,
         executor: executor, clock: clock,
-        random: random, observer: parts.observer, logger: logger)
+        random: random, observer: parts.observer, spans: settings.spans, logger: logger)
     }
     if let dispatch {
       parts.wakeUp.onWork { dispatch.appeared(in: $0) }
@@ -202,11 +204,14 @@ final class EngineParts: Sendable {
   let bulk = Alarm()
   let notices = NoticeBell()
   let noticeProblem: @Sendable (NoticeTarget) -> String?
+  /// Nil: nothing is traced.
+  let spans: SpanSource?
 
   init(
     store: any TaskStore, clock: any EngineClock, random: RandomSource, metrics: TaskMetrics, logger: Logger,
-    keyRetention: Duration, noticeProblem: @escaping @Sendable (NoticeTarget) -> String?
+    keyRetention: Duration, noticeProblem: @escaping @Sendable (NoticeTarget) -> String?, spans: SpanSource? = nil
   ) {
+    self.spans = spans
     self.keyRetention = keyRetention
     self.noticeProblem = noticeProblem
     self.store = store
@@ -218,10 +223,17 @@ final class EngineParts: Sendable {
     probe = StoreProbe(clock: clock) { () throws(StoreError) in try await store.check() }
   }
 
-  /// Runs a store call and measures it.
+  /// Runs a store call and measures it; where what it is about is traced, as a span.
   /// - Parameter items: how many callers' wishes it gathers, where it gathers them.
   func timed<Value>(
     _ operation: String, items: Int? = nil, _ call: () async throws(StoreError) -> Value
+  ) async throws(StoreError) -> Value {
+    guard spans != nil else { return try await measured(operation, items, call) }
+    return try await traced(operation) { () throws(StoreError) in try await measured(operation, items, call) }
+  }
+
+  private func measured<Value>(
+    _ operation: String, _ items: Int?, _ call: () async throws(StoreError) -> Value
   ) async throws(StoreError) -> Value {
     let start = clock.now
     var failed = true
@@ -272,16 +284,23 @@ final class EngineParts: Sendable {
           metrics.leaseLost(lane)
           logger.warning(
             "a report came too late: the lease was lost",
-            metadata: [
-              "task_id": "\(task.id)", "attempt": "\(task.attempt)", "outcome": "\(outcome.attemptOutcome.rawValue)",
-            ])
+            metadata: task.logFields.merging(["outcome": "\(outcome.attemptOutcome.rawValue)"]) { $1 })
         }
       },
       lost: { [metrics, logger] task in
         metrics.leaseLost(Lane(queue: task.queue, type: task.type))
         logger.warning(
           "an attempt was given up: its lease could not be kept",
-          metadata: ["task_id": "\(task.id)", "attempt": "\(task.attempt)"])
+          metadata: task.logFields)
       })
+  }
+}
+
+extension ClaimedTask {
+  /// By which the log names an attempt.
+  fileprivate var logFields: Logger.Metadata {
+    var fields: Logger.Metadata = ["task_id": "\(id)", "attempt": "\(attempt)"]
+    if let trace = traceparent.flatMap({ TraceParent($0) }) { fields["trace_id"] = "\(trace.traceIDText)" }
+    return fields
   }
 }

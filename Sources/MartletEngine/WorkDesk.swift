@@ -34,10 +34,10 @@ final class WorkDesk: WorkSource {
   }
 
   func renew(_ renewals: [Renewal]) async throws(StoreError) -> [RenewalVerdict] {
-    try await renewing(renewals)
+    try await parts.shared("renew", renewing, renewals)
   }
 
   func finish(_ finishes: [Finish]) async throws(StoreError) -> [FinishVerdict] {
-    try await finishing(finishes)
+    try await parts.shared("finish", finishing, finishes)
   }
 }

@@ -78,6 +78,7 @@ package struct HTTPServer: Service {
   ///   - metrics: the text of `GET /metrics`
   ///   - onListening: called once the port takes connections
   ///   - metricsFactory: where requests are counted
+  ///   - spans: nil where nothing is traced
   package init(
     configuration: HTTPConfiguration, tasks: TaskService, leases: LeaseService, schedules: ScheduleService,
     apiKeys: any APIKeyBook, buckets: (any SharedBuckets)? = nil,
@@ -85,6 +86,7 @@ package struct HTTPServer: Service {
     metricsFactory: any MetricsFactory = MetricsSystem.factory,
     eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, clock: any EngineClock = SystemClock(),
     wallClock: @escaping @Sendable () -> Timestamp = WallClock.now, random: RandomSource = .system,
+    spans: SpanSource? = nil,
     onListening: @escaping @Sendable (_ host: String, _ port: Int) async -> Void
   ) {
     self.configuration = configuration
@@ -103,8 +105,7 @@ package struct HTTPServer: Service {
         renderMetrics: metrics, versionText: configuration.version, trouble: trouble,
         isGuarded: configuration.auth != nil),
       gate: gate, configuration: configuration, metrics: HTTPMetrics(factory: metricsFactory), clock: clock,
-      random: random,
-      logger: logger)
+      random: random, spans: spans, logger: logger)
   }
 
   /// Serves until it is told to stop; then takes no new connection, answers long polls at once and finishes the

@@ -21,12 +21,17 @@ final class Responder: Sendable {
   private let logger: Logger
   private let maxBodyBytes: Int
   private let requiresLoopbackHost: Bool
+  private let isSecure: Bool
+  /// Nil: nothing is traced.
+  private let spans: SpanSource?
   private let isDraining = Atomic(false)
 
   init(
     api: API, gate: Gate?, configuration: HTTPConfiguration, metrics: HTTPMetrics, clock: any EngineClock,
-    random: RandomSource, logger: Logger
+    random: RandomSource, spans: SpanSource? = nil, logger: Logger
   ) {
+    self.spans = spans
+    isSecure = configuration.tls != nil
     self.api = api
     self.gate = gate
     self.metrics = metrics
@@ -52,6 +57,8 @@ final class Responder: Sendable {
     var path = HTTPMetrics.unmatched
     var awaitsContinue = fields.expect?.lowercased() == "100-continue"
     var admission = Gate.Admission(credential: .unguarded)
+    var trace: RequestTrace?
+    var problem: String?
     var answer: Answer
     do throws(Problem) {
       let target = try admit(request.head, fields)
@@ -60,6 +67,10 @@ final class Responder: Sendable {
       }
       path = place.path
       guard let route = place.route(request.method) else { throw .methodNotAllowed(request.method, at: place) }
+      if let spans {
+        trace = .begin(
+          route, target, fields, from: connection, isSecure: isSecure, requestID: requestID, by: spans)
+      }
       if let gate {
         admission = try await gate.admit(to: route.right, fields, from: connection.peer)
       }
@@ -84,14 +95,17 @@ final class Responder: Sendable {
         call.body = try await read(request.body)
         if route.body == .optional, !EmptyBody.isTrivial(call.body) { try MediaTypeCheck.json(fields) }
       }
-      answer = try await route.handle(api)(call)
+      call.trace = trace
+      answer = try await carryOut(route, call, requestID: requestID)
     } catch {
+      problem = error.code.rawValue
       answer = Answer(error, requestID: requestID)
     }
     answer.fields += admission.fields
     // A client that was not told to continue may send its body or not: no telling where its next request begins.
     if awaitsContinue { answer.closesConnection = true }
     finished(request.method, path, status: answer.status, took: clock.now - start, requestID: requestID)
+    trace?.end(status: answer.status, problem: problem)
 
     let closes = answer.closesConnection || request.headers[.connection] == "close"
     let head = head(of: answer, requestID: requestID, closes: closes)
@@ -103,6 +117,13 @@ final class Responder: Sendable {
       throw error
     }
     if answer.closesConnection { throw ConnectionEnds() }
+  }
+
+  private func carryOut(_ route: Route, _ call: Call, requestID: String) async throws(Problem) -> Answer {
+    try await RequestScope.with(requestID) { () async throws(Problem) in
+      guard let trace = call.trace else { return try await route.handle(api)(call) }
+      return try await trace.within { () async throws(Problem) in try await route.handle(api)(call) }
+    }
   }
 
   /// The answer to something that never became a request.

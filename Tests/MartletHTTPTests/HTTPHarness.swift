@@ -31,7 +31,7 @@ struct HTTPHarness: Sendable {
     configure: (inout HTTPConfiguration) -> Void = { _ in }, handlers: [any TaskHandler] = [],
     wrap: (any TaskStore) -> any TaskStore = { $0 }, renderMetrics: (@Sendable () async throws -> String)? = nil,
     apiKeys: (any APIKeyBook)? = nil, clock: any EngineClock = SystemClock(),
-    engineClock: any EngineClock = EndlessMinutes(), streamKept: Duration? = nil,
+    engineClock: any EngineClock = EndlessMinutes(), streamKept: Duration? = nil, spans: SpanSource? = nil,
     _ body: (HTTPHarness) async throws -> Void
   ) async throws {
     var configuration = HTTPConfiguration(
@@ -42,13 +42,14 @@ struct HTTPHarness: Sendable {
     let store = wrap(MemoryStore(clock: time.clock))
     let registry = PrometheusRegistry()
     let engine = try engine(
-      over: store, handlers: handlers, registry: registry, clock: engineClock, streamKept: streamKept)
+      over: store, handlers: handlers, registry: registry, clock: engineClock, streamKept: streamKept,
+      spans: spans)
     let listening = AsyncStream<(String, Int)>.makeStream()
     let server = HTTPServer(
       configuration: configuration, tasks: engine.service, leases: engine.leases, schedules: engine.schedules,
       apiKeys: apiKeys ?? store,
       metrics: renderMetrics ?? { registry.render() }, logger: quietLogger, metricsFactory: registry, clock: clock,
-      wallClock: time.clock,
+      wallClock: time.clock, spans: spans,
       onListening: { host, port in
         listening.continuation.yield((host, port))
         listening.continuation.finish()
@@ -87,9 +88,10 @@ struct HTTPHarness: Sendable {
   /// Neither scheduler nor worker: what happens to tasks is the tests' own doing.
   private static func engine(
     over store: any TaskStore, handlers: [any TaskHandler], registry: PrometheusRegistry, clock: any EngineClock,
-    streamKept: Duration?
+    streamKept: Duration?, spans: SpanSource?
   ) throws -> Engine {
     var settings = EngineSettings()
+    settings.spans = spans
     settings.isScheduler = false
     settings.streamKept = streamKept
     return Engine(

@@ -32,14 +32,14 @@ struct NoticePostTests {
     }
   }
 
-  private func delivery(to target: NoticeTarget) -> NoticeDelivery {
+  private func delivery(to target: NoticeTarget, traceparent: String? = nil) -> NoticeDelivery {
     let start = Timestamp(milliseconds: 1_769_940_000_000)
     var task = TaskRecord(
       AcceptedTask(
         id: TaskID(high: 0x0190_0000_0000_7000, low: 0x8000_0000_0000_0001), type: "resize", queue: "images",
         payload: [], priority: 5, eligible: .now, runAt: nil, retries: 0, backoff: RetryPolicy(),
-        timeout: .seconds(300), lease: .seconds(30), expiresAt: nil, tags: [], metadata: [:], traceparent: nil,
-        replayOf: nil), acceptedAt: start)
+        timeout: .seconds(300), lease: .seconds(30), expiresAt: nil, tags: [], metadata: [:],
+        traceparent: traceparent, replayOf: nil), acceptedAt: start)
     (task.status, task.reason, task.attempt, task.finishedAt) = (.dead, .retriesExhausted, 1, start)
     task.lastError = TaskError(type: "HTTP_503", message: "away")
     let notice = NoticeRecord(
@@ -48,6 +48,17 @@ struct NoticePostTests {
       reason: .retriesExhausted, attempt: 1, maxAttempts: 1, startedAt: start, status: .pending, attempts: 1,
       mostAttempts: 15, createdAt: start, updatedAt: start, nextAttemptAt: start, lastError: nil)
     return NoticeDelivery(notice: notice, task: task, logs: ["line"], now: start + .milliseconds(1999))
+  }
+
+  @Test("has the trace that the task belongs to")
+  func trace() async throws {
+    let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    try await HookServer.run([.reply(204), .reply(204)]) { server in
+      let target = NoticeTarget(.webhook(server.url("/")))
+      _ = try await withPost { await $0.deliver(delivery(to: target, traceparent: given)) }
+      _ = try await withPost { await $0.deliver(delivery(to: target)) }
+      #expect(server.requests.map { $0.headers["traceparent"] } == [[given], []])
+    }
   }
 
   @Test("has the id of the notice, the time, a signature for each secret, and says that the task has failed")

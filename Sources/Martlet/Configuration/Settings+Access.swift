@@ -1,4 +1,4 @@
-// Who may call the server, how often, and over what: the settings of `auth`, `rateLimit`, `telemetry` and `server.tls`.
+// Who may call the server, how often, and over what: the settings of `auth`, `rateLimit` and `server.tls`.
 
 internal import MartletHTTP
 
@@ -48,19 +48,6 @@ extension Settings {
     public init(perSecond: Double? = nil, burst: Int? = nil) {
       self.perSecond = perSecond
       self.burst = burst
-    }
-  }
-
-  /// What is told of the server's work.
-  public struct Telemetry: Sendable, Hashable {
-    /// `GET /metrics` asks for no credential.
-    public var metricsOpen: Bool
-    /// A port of `server.host` for health, version and metrics alone; 0 takes any free one, nil opens none.
-    public var metricsPort: Int?
-
-    public init(metricsOpen: Bool = false, metricsPort: Int? = nil) {
-      self.metricsOpen = metricsOpen
-      self.metricsPort = metricsPort
     }
   }
 

@@ -7,7 +7,7 @@ internal import MartletCore
 extension Setting {
   /// What this version can do, in the order in which it is shown.
   package static let supported = basic.with(tls, after: "server.roles").with(
-    access + events + notices + mail, after: "network.allowPrivateTargets")
+    access + telemetry + events + notices + mail, after: "network.allowPrivateTargets")
 
   private static let basic: [Setting] = [
     Setting(
@@ -107,7 +107,7 @@ extension Setting {
   /// What later versions will do; naming it is a clear error rather than an unknown key.
   static let planned: [Setting] =
     [
-      "config.ssm.path", "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds", "telemetry.otlp.endpoint",
+      "config.ssm.path", "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds",
     ].map { Setting($0, .planned, isSecret: true, "") }
 
   static let known = supported + planned
@@ -137,6 +137,7 @@ extension Settings {
     }
     return complaints + accessComplaints(settings) + eventComplaints(settings)
       + mailComplaints(settings) + noticeComplaints(settings) + redisComplaints(settings)
+      + telemetryComplaints(settings)
   }
 }
 

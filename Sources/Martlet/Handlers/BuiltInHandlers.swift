@@ -9,9 +9,11 @@ package struct BuiltInHandlers: Sendable {
   private let http: OutgoingHTTP
 
   package init(
-    settings: Settings, clock: any EngineClock = SystemClock(), random: RandomSource = .system
+    settings: Settings, clock: any EngineClock = SystemClock(), random: RandomSource = .system,
+    spans: SpanSource? = nil
   ) {
-    http = OutgoingHTTP(targets: PrivateTargets(areAllowed: settings.privateTargetsAreAllowed), clock: clock)
+    http = OutgoingHTTP(
+      targets: PrivateTargets(areAllowed: settings.privateTargetsAreAllowed), clock: clock, spans: spans)
     all = [
       SendEmail(mailer: Self.mailer(settings)), DelayedMessage(), FailSometimes(random: random),
       WebhookCall(http: http, clock: clock),

@@ -8,6 +8,7 @@ internal import MartletEngine
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
+internal import Tracing
 
 /// Where to, checked: only http and https, a host, a legal port, nothing before an `@`.
 struct TargetURL: Sendable, Hashable {
@@ -93,17 +94,56 @@ final class OutgoingHTTP: Sendable {
 
   private let targets: PrivateTargets
   private let clock: any EngineClock
+  private let spans: SpanSource?
   /// For calls that need no vetting; its connections are kept for the next call.
   private let client: HTTPClient
 
-  init(targets: PrivateTargets, clock: any EngineClock) {
+  /// - Parameter spans: nil where calls are not traced.
+  init(targets: PrivateTargets, clock: any EngineClock, spans: SpanSource? = nil) {
+    self.spans = spans
     self.targets = targets
     self.clock = clock
     client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: Self.configuration(override: [:]))
   }
 
+  /// - Parameter parent: what the call is part of; without it, it makes no span.
   /// - Throws: `CancellationError` as soon as the attempt is no longer wanted, else a `TaskFailure`.
-  func send(_ request: OutgoingRequest) async throws -> OutgoingAnswer {
+  func send(
+    _ request: OutgoingRequest, in parent: ServiceContext? = .current
+  ) async throws -> OutgoingAnswer {
+    guard let spans, let parent else { return try await sendInTime(request) }
+    // Neither path nor query: with many receivers they are the secret.
+    let span = spans.begin(
+      request.method, .client, in: parent,
+      [
+        "http.request.method": .string(request.method), "server.address": .string(request.url.host),
+        "server.port": .int64(Int64(request.url.port)), "url.scheme": .string(request.url.isSecure ? "https" : "http"),
+        "network.protocol.name": "http",
+      ])
+    defer { spans.end(span) }
+    var request = request
+    if let traceparent = spans.traceparent(of: span) {
+      request.headers.removeAll { $0.name.lowercased() == "traceparent" }
+      request.headers.append(("traceparent", traceparent))
+    }
+    do {
+      let answer = try await sendInTime(request)
+      span.attributes["http.response.status_code"] = answer.status
+      if answer.status >= 400 {
+        span.attributes["error.type"] = String(answer.status)
+        span.setStatus(.init(code: .error))
+      }
+      return answer
+    } catch let failure as TaskFailure {
+      spans.fail(span, type: failure.error.type, message: failure.error.message)
+      throw failure
+    } catch {
+      spans.fail(span, type: "CancellationError", message: "no longer wanted")
+      throw error
+    }
+  }
+
+  private func sendInTime(_ request: OutgoingRequest) async throws -> OutgoingAnswer {
     do {
       return try await withThrowingTaskGroup(of: OutgoingAnswer?.self) { group in
         group.addTask { try await self.call(request) }
@@ -208,6 +248,7 @@ final class OutgoingHTTP: Sendable {
     var configuration = HTTPClient.Configuration()
     configuration.dnsOverride = override
     configuration.redirectConfiguration = .disallow
+    configuration.tracing.tracer = nil  // `send` makes the span
     configuration.timeout.connect = .seconds(10)
     configuration.connectionPool.idleTimeout = .seconds(15)
     // The task has its own backoff; a call that cannot connect shall say so at once.

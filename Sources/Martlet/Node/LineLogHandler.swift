@@ -3,10 +3,14 @@
 internal import Foundation
 package import Logging
 internal import MartletCore
+internal import MartletHTTP
+internal import MartletTelemetry
+internal import Tracing
 
 package struct LineLogHandler: LogHandler {
   package var logLevel: Logger.Level = .info
   package var metadata: Logger.Metadata = [:]
+  package var metadataProvider: Logger.MetadataProvider?
   private let format: Settings.LogFormat
   private let write: @Sendable ([UInt8]) -> Void
 
@@ -19,9 +23,24 @@ package struct LineLogHandler: LogHandler {
   }
 
   package static func logger(_ settings: Settings.Log) -> Logger {
-    var logger = Logger(label: "martlet") { _ in LineLogHandler(format: settings.format) }
+    var logger = Logger(label: "martlet") { _ in
+      var handler = LineLogHandler(format: settings.format)
+      handler.metadataProvider = place
+      return handler
+    }
     logger.logLevel = settings.level
     return logger
+  }
+
+  /// Which request and which span a line is said in, wherever it is said.
+  package static let place = Logger.MetadataProvider {
+    var fields: Logger.Metadata = [:]
+    if let id = RequestScope.requestID { fields["request_id"] = "\(id)" }
+    if let span = ServiceContext.current?.spanIdentity {
+      fields["trace_id"] = "\(span.traceIDText)"
+      fields["span_id"] = "\(span.spanIDText)"
+    }
+    return fields
   }
 
   package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -31,7 +50,8 @@ package struct LineLogHandler: LogHandler {
 
   package func log(event: LogEvent) {
     let now = Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
-    let fields = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
+    let fields = (metadataProvider?.get() ?? [:]).merging(metadata) { $1 }.merging(event.metadata ?? [:]) { $1 }
+      .sorted { $0.key < $1.key }
     let line =
       switch format {
       case .text: Self.text(now, event.level, "\(event.message)", fields)
@@ -43,7 +63,7 @@ package struct LineLogHandler: LogHandler {
   static func text(
     _ time: Timestamp, _ level: Logger.Level, _ message: String, _ fields: [(key: String, value: Logger.MetadataValue)]
   ) -> [UInt8] {
-    let rest = fields.map { " \($0.key)=\(plain("\($0.value)"))" }.joined()
+    let rest = fields.map { " \(plain($0.key))=\(plain("\($0.value)"))" }.joined()
     return Array("\(time) \(level.rawValue.uppercased()) \(plain(message))\(rest)".utf8)
   }
 
@@ -57,14 +77,30 @@ package struct LineLogHandler: LogHandler {
       writer.field("message", message)
       for (key, value) in fields where !["time", "level", "message"].contains(key) { writer.field(key, "\(value)") }
     }
-    return writer.bytes
+    return withoutBreaks(writer.bytes)
+  }
+
+  /// JSON allows some of what ends lines elsewhere, and what terminals obey, as it is. All of it can only be inside of a string.
+  private static func withoutBreaks(_ json: [UInt8]) -> [UInt8] {
+    guard json.contains(where: { $0 >= 0x7F }) else { return json }
+    let text = String(decoding: json, as: UTF8.self).unicodeScalars.map { scalar in
+      guard breaks(scalar) else { return String(scalar) }
+      let digits = String(scalar.value, radix: 16)
+      return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+    }
+    return Array(text.joined().utf8)
   }
 
   /// A record stays one line, and what a task says cannot drive the terminal.
   private static func plain(_ text: String) -> String {
-    guard text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return text }
-    return text.unicodeScalars.map { scalar in
-      scalar.properties.generalCategory == .control ? "\\u{\(String(scalar.value, radix: 16))}" : String(scalar)
-    }.joined()
+    guard text.unicodeScalars.contains(where: breaks) else { return text }
+    return text.unicodeScalars.map { breaks($0) ? "\\u{\(String($0.value, radix: 16))}" : String($0) }.joined()
+  }
+
+  private static func breaks(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.properties.generalCategory {
+    case .control, .lineSeparator, .paragraphSeparator: true
+    default: false
+    }
   }
 }

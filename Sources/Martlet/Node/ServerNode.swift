@@ -22,28 +22,35 @@ struct ServerNode: Service {
 
   func run() async throws {
     let location = try DatabaseLocation(settings.database)
-    let builtIn = BuiltInHandlers(settings: settings)
-    let result = await Result { () async throws -> Void in try await serve(location, builtIn) }
+    let metrics = PrometheusRegistry()
+    let traces = NodeTraces(settings, location, metrics: metrics, logger: logger)
+    let builtIn = BuiltInHandlers(settings: settings, spans: traces.spans)
+    let result = await Result { () async throws -> Void in
+      try await traces.sending { try await serve(location, builtIn, metrics, traces.spans) }
+    }
     await builtIn.shutdown()
     try result.get()
     logger.info("stopped")
   }
 
-  private func serve(_ location: DatabaseLocation, _ builtIn: BuiltInHandlers) async throws {
+  private func serve(
+    _ location: DatabaseLocation, _ builtIn: BuiltInHandlers, _ registryOfMetrics: PrometheusRegistry,
+    _ spans: SpanSource?
+  ) async throws {
     let registry = try HandlerRegistry(allHandlers(builtIn))
     let store = try await location.open(settings.database, logger: logger)
     let executor = HandlerExecutor(maxThreads: min(max(2, settings.workers.concurrency), Self.mostThreads))
-    let registryOfMetrics = PrometheusRegistry()
     var engineSettings = engineSettings
+    engineSettings.spans = spans
     engineSettings.sinks = try settings.makeSinks(logger)
     let redis = try await redisBeside(store)
     engineSettings.accelerators = redis?.accelerators
-    let post = settings.server.roles.contains(.notifier) ? try NoticePost(settings: settings) : nil
+    let post = settings.server.roles.contains(.notifier) ? try NoticePost(settings: settings, spans: spans) : nil
     engineSettings.noticeSender = post
     let engine = Engine(
       engineSettings, store: store, registry: registry, executor: executor, clock: SystemClock(), random: .system,
       metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)
-    let http = httpServers(engine, store, redis, metrics: registryOfMetrics, location)
+    let http = httpServers(engine, store, redis, metrics: registryOfMetrics, spans, location)
     let result = await Result { () async throws -> Void in try await run(engine, http, store) }
     await post?.shutdown()
     await redis?.close()
@@ -108,7 +115,7 @@ struct ServerNode: Service {
 
   private func httpServers(
     _ engine: Engine, _ store: any TaskStore, _ redis: RedisBeside?, metrics: PrometheusRegistry,
-    _ location: DatabaseLocation
+    _ spans: SpanSource?, _ location: DatabaseLocation
   ) -> [HTTPServer] {
     let auth = settings.authConfiguration
     let scheme = settings.tlsFiles == nil ? "http" : "https"
@@ -125,7 +132,7 @@ struct ServerNode: Service {
         metrics: {
           process?.refresh()
           return metrics.render()
-        }, logger: logger, metricsFactory: metrics,
+        }, logger: logger, metricsFactory: metrics, spans: spans,
         onListening: { host, port in
           let host = host.contains(":") ? "[\(host)]" : host
           listeners.listens(listener.purpose, at: "\(scheme)://\(host):\(port)")

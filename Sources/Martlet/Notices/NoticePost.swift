@@ -11,6 +11,7 @@ package struct NoticePost: NoticeSender {
   private let secrets: [WebhookSecret]
   private let mail: Mail?
   private let clock: any EngineClock
+  private let spans: SpanSource?
 
   private struct Mail: Sendable {
     var client: SMTPClient
@@ -22,13 +23,15 @@ package struct NoticePost: NoticeSender {
   private static let patience = Duration.seconds(10)
 
   /// - Throws: what is wrong with the settings, which were checked before.
-  package init(settings: Settings, clock: any EngineClock = SystemClock()) throws {
+  package init(settings: Settings, clock: any EngineClock = SystemClock(), spans: SpanSource? = nil) throws {
     try self.init(
-      settings: settings, targets: PrivateTargets(areAllowed: settings.privateTargetsAreAllowed), clock: clock)
+      settings: settings, targets: PrivateTargets(areAllowed: settings.privateTargetsAreAllowed), clock: clock,
+      spans: spans)
   }
 
-  init(settings: Settings, targets: PrivateTargets, clock: any EngineClock) throws {
-    http = OutgoingHTTP(targets: targets, clock: clock)
+  init(settings: Settings, targets: PrivateTargets, clock: any EngineClock, spans: SpanSource? = nil) throws {
+    self.spans = spans
+    http = OutgoingHTTP(targets: targets, clock: clock, spans: spans)
     self.clock = clock
     secrets = try settings.notifications.webhook.secret.map { (text) throws(WebhookProblem) in try WebhookSecret(text) }
     mail = try settings.notifications.mail.map { smtp in
@@ -79,12 +82,14 @@ package struct NoticePost: NoticeSender {
     let body = notice.webhookBody
     let headers = WebhookSignature.headers(
       id: delivery.notice.id.description, time: delivery.now, body: body, secrets: secrets)
+    let traceparent = delivery.task.traceparent
     let request = OutgoingRequest(
       method: "POST", url: url,
-      headers: [("Content-Type", "application/json"), ("User-Agent", "Martlet")] + headers, body: body,
+      headers: [("Content-Type", "application/json"), ("User-Agent", "Martlet")] + headers
+        + (traceparent.map { [("traceparent", $0)] } ?? []), body: body,
       timeout: Self.patience)
     do {
-      let answer = try await http.send(request)
+      let answer = try await http.send(request, in: spans?.context(traceparent))
       if (200..<300).contains(answer.status) { return .delivered }
       let line = "answered \(answer.status)" + (answer.refusedRedirect.map { "; \($0)" } ?? "")
       // Gone (RFC 9110 §15.5.11): Standard Webhooks has receivers say so that they want no more.

@@ -19,6 +19,9 @@ internal import Synchronization
 /// The handlers are the same as in a server of one's own (`MartletServer(handlers:)`), and so are the promises: a task is
 /// carried out at least once, its lease is renewed while the handler runs, and a handler whose lease cannot be kept is
 /// cancelled before it ends. A server that cannot be reached is waited for; results are held until it takes them.
+///
+/// In a program that has set up a tracer (`InstrumentationSystem.bootstrap`), before it makes the worker, each attempt is a span `run`
+/// below the server's, and spans of handlers are below that.
 public final class RemoteWorker: Sendable {
   /// How it works.
   public struct Options: Sendable, Hashable {
@@ -90,7 +93,7 @@ public final class RemoteWorker: Sendable {
     settings.patience = Call.longestWait
     worker = Worker(
       settings, source: source, reportLanes: 2, broker: broker, registry: registry, executor: executor, clock: clock,
-      random: random, observer: observer, logger: logger)
+      random: random, observer: observer, spans: .ofTheProcess, logger: logger)
   }
 
   /// Takes no more work; running attempts may end within the grace, and `run` returns.

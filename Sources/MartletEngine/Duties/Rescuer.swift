@@ -23,11 +23,29 @@ extension PeriodicService {
         }
         outage.withLock { $0.end() }
         for rescued in rescue.rescued { tell(of: rescued, engine) }
+        if let spans = engine.spans { await trace(rescue.rescued, spans, engine) }
         return rescue.isPartial ? .zero : .milliseconds(500)
       } catch {
         outage.withLock { $0.failed(at: engine.clock.now) }
         throw error
       }
+    }
+  }
+
+  /// Their workers are gone and tell nothing. Of many that went together the first stand for all.
+  private static func trace(_ rescued: [Rescue.Rescued], _ spans: SpanSource, _ engine: EngineParts) async {
+    do throws(StoreError) {
+      let some = rescued.prefix(20)
+      guard !some.isEmpty else { return }
+      for (rescued, record) in zip(some, try await engine.store.tasks(some.map(\.id))) {
+        guard let record else { continue }
+        // It may have been claimed again meanwhile.
+        let latest = try await engine.store.attempts(of: record.id, after: max(0, record.attempt - 2), limit: 2)
+        guard let attempt = latest?.elements.last(where: { $0.outcome == rescued.outcome }) else { continue }
+        AttemptTrace.lost(record, attempt, by: spans)
+      }
+    } catch {
+      engine.logger.debug("lost attempts are not traced: \(error.message)")
     }
   }
 

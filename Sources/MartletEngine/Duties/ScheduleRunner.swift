@@ -4,6 +4,7 @@
 internal import Logging
 internal import MartletCore
 internal import Synchronization
+internal import Tracing
 
 extension PeriodicService {
   /// Schedules that are due are looked at: their tick makes a task, or they are told when to be looked at next. Rests until the
@@ -48,16 +49,37 @@ private final class ScheduleRunner: Sendable {
     let asked = parts.clock.now
     earliest.withLock { $0 = asked + Self.leastPause }
     let settings = due.schedules.isEmpty ? [:] : try await submitter.typeSettings()
-    let steps = due.schedules.map { decide($0, settings, now: due.now) }
+    var steps = due.schedules.map { decide($0, settings, now: due.now) }
+    let spans = parts.spans.map { begin($0, &steps) }
     if !steps.isEmpty {
       let verdicts = try await parts.timed("advance-schedules") { () throws(StoreError) in
         try await parts.store.advanceSchedules(steps)
       }
       for (step, verdict) in zip(steps, verdicts) { tell(step, verdict, of: due) }
+      if let spans { end(spans, verdicts) }
     }
     let nextIn = steps.compactMap { step in step.move?.lookAt.map { $0 - due.now } } + [due.nextIn].compactMap(\.self)
     let next = asked + min(nextIn.min() ?? Self.longestRest, Self.longestRest)
     return max(next, earliest.withLock(\.self)) - parts.clock.now
+  }
+
+  /// Each task that a schedule makes begins a trace, with a span of its own.
+  private func begin(_ source: SpanSource, _ steps: inout [ScheduleStep]) -> [(any Tracing.Span)?] {
+    steps.indices.map { index in
+      guard steps[index].task != nil else { return nil }
+      let span = source.begin(
+        "submit", .producer, in: nil,
+        ["messaging.system": "martlet", "martlet.schedule": .string(steps[index].name)])
+      steps[index].task?.traceparent = source.traceparent(of: span)
+      return span
+    }
+  }
+
+  /// Where another node was faster, there is nothing to tell, and the span is forgotten.
+  private func end(_ spans: [(any Tracing.Span)?], _ verdicts: [StepVerdict]) {
+    for (span, verdict) in zip(spans, verdicts) {
+      if let span, case .made = verdict { parts.spans?.end(span) }
+    }
   }
 
   private func decide(_ record: ScheduleRecord, _ settings: [String: TypeSettings], now: Timestamp) -> ScheduleStep {

@@ -19,6 +19,7 @@ public final class AttemptContext: Sendable {
     var progress: Progress?
     var progressIsNew = false
     var stop: StopCause?
+    var trace: AttemptTrace?
   }
 
   package init(task: ClaimedTask, logger: Logger) {
@@ -43,8 +44,8 @@ public final class AttemptContext: Sendable {
   public var startedAt: Timestamp { task.startedAt }
   public var tags: [String] { task.tags }
   public var metadata: [String: String] { task.metadata }
-  /// W3C Trace Context of the submission.
-  public var traceparent: String? { task.traceparent }
+  /// W3C Trace Context, to be handed on: of this attempt where the server traces, else of the submission.
+  public var traceparent: String? { state.withLock { $0.trace?.traceparent } ?? task.traceparent }
 
   /// True once the work is no longer wanted: cancelled, timed out, lease lost or shutting down.
   public var isCancelled: Bool { withUnsafeCurrentTask { $0?.isCancelled ?? false } }
@@ -54,6 +55,10 @@ public final class AttemptContext: Sendable {
     var logger = baseLogger
     logger[metadataKey: "task_id"] = "\(taskID)"
     logger[metadataKey: "attempt"] = "\(attempt)"
+    if let trace = traceparent.flatMap({ TraceParent($0) }) {
+      logger[metadataKey: "trace_id"] = "\(trace.traceIDText)"
+      if state.withLock({ $0.trace != nil }) { logger[metadataKey: "span_id"] = "\(trace.spanIDText)" }
+    }
     logger.handler = AttemptLogHandler(inner: logger.handler) { [self] line in log(line) }
     return logger
   }
@@ -83,6 +88,10 @@ public final class AttemptContext: Sendable {
 
   /// Why the handler should stop, once it should: told before its Swift task is cancelled.
   package var stop: StopCause? { state.withLock { $0.stop } }
+
+  func belongs(to trace: AttemptTrace) {
+    state.withLock { $0.trace = trace }
+  }
 
   func stopped(_ cause: StopCause) {
     state.withLock { $0.stop = $0.stop ?? cause }

@@ -125,11 +125,19 @@ package struct MetricName: Sendable, Hashable {
   package static let processStart = MetricName(
     "process_start_time_seconds", .gauge, "When this process began, in seconds since 1970.")
 
+  // MARK: Traces, where they are sent
+
+  package static let spansExported = MetricName(
+    "martlet_spans_exported_total", .counter, "Spans that the OpenTelemetry receiver has taken.")
+  package static let spansDropped = MetricName(
+    "martlet_spans_dropped_total", .counter, "Spans that were left out: no room, refused, or not sent in time.")
+
   package static let all = [
     tasksSubmitted, attemptsStarted, attempts, retries, deadLetters, leasesLost, taskRun, taskWait, queueTasks,
     queueOldestReady, tasksWithoutWorker, workers, leases, workerSlots, workerBusy, outboxEvents, outboxOldest,
     eventsDelivered, sinkUp, sinkDelivering, noticesWaiting, noticesOldest, noticeDeliveries, noticeChannelUp, redisUp,
     dispatched, dispatchFallbacks, httpRequests, httpRequest, storeUp, store, storeErrors, storeBatch, build,
-    processCPU, processMemory, processVirtualMemory, processFiles, processMostFiles, processStart,
+    processCPU, processMemory, processVirtualMemory, processFiles, processMostFiles, processStart, spansExported,
+    spansDropped,
   ]
 }

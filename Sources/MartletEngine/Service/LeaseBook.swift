@@ -11,16 +11,18 @@ final class LeaseBook: Sendable {
     var claimedAt: MonotonicTime
     /// No earlier than the lease's end.
     var endsAt: MonotonicTime
+    var trace: AttemptTrace?
   }
 
   private let entries = Mutex<[LeaseID: Entry]>([:])
 
-  func note(_ tasks: [ClaimedTask], worker: String, claimedAt: MonotonicTime) {
+  /// - Parameter traces: of each task, where they are traced.
+  func note(_ tasks: [ClaimedTask], _ traces: [AttemptTrace]? = nil, worker: String, claimedAt: MonotonicTime) {
     entries.withLock { entries in
-      for task in tasks {
+      for (index, task) in tasks.enumerated() {
         entries[task.lease] = Entry(
           worker: worker, lane: Lane(queue: task.queue, type: task.type), claimedAt: claimedAt,
-          endsAt: claimedAt + task.expiresIn)
+          endsAt: claimedAt + task.expiresIn, trace: traces?[index])
       }
     }
   }
@@ -34,7 +36,8 @@ final class LeaseBook: Sendable {
       for (renewal, verdict) in renewals {
         switch verdict {
         case .lost:
-          entries[renewal.lease] = nil
+          let trace = entries.removeValue(forKey: renewal.lease)?.trace
+          if let trace { trace.end(.lost, error: Outcome.lost.error, status: nil, at: trace.spans.now) }
         case .renewed(_, let expiresIn), .cancelRequested(_, let expiresIn):
           entries[renewal.lease]?.endsAt = sentAt + expiresIn
           if let worker = entries[renewal.lease]?.worker { workers.insert(worker) }
@@ -60,7 +63,12 @@ final class LeaseBook: Sendable {
 
   /// Leases that ended some time ago without a report to this node.
   func forgetEnded(before time: MonotonicTime) {
-    entries.withLock { $0 = $0.filter { _, entry in entry.endsAt >= time } }
+    let ended = entries.withLock { entries in
+      let ended = entries.values.filter { $0.endsAt < time }
+      if !ended.isEmpty { entries = entries.filter { _, entry in entry.endsAt >= time } }
+      return ended
+    }
+    for trace in ended.compactMap(\.trace) { trace.end(nil, error: nil, status: nil, at: trace.spans.now) }
   }
 
   /// How many leases each worker holds at this time.

@@ -35,9 +35,16 @@ package final class LeaseService: Sendable {
       limit: request.limit, ahead: request.ahead, token: 0, isLocal: false)
     let claimed = await broker.claim(within: request.patience) { claim }
     if claimed.tasks.isEmpty, let failure = claimed.failure { throw .store(failure, tasks: []) }
-    let (tasks, tooMany) = Task.isCancelled ? ([], claimed.tasks) : Self.fitting(claimed.tasks)
+    var (tasks, tooMany) = Task.isCancelled ? ([], claimed.tasks) : Self.fitting(claimed.tasks)
     await giveBack(tooMany)
-    book.note(tasks, worker: request.worker, claimedAt: claimed.sentAt)
+    let traces = parts.spans.map { spans in
+      tasks.map { AttemptTrace.begin($0, worker: request.worker, by: spans) }
+    }
+    book.note(tasks, traces, worker: request.worker, claimedAt: claimed.sentAt)
+    // What the worker does is part of the attempt.
+    for (index, trace) in (traces ?? []).enumerated() {
+      tasks[index].traceparent = trace.traceparent ?? tasks[index].traceparent
+    }
     for task in tasks {
       parts.metrics.started(
         Lane(queue: task.queue, type: task.type), waited: max(.zero, task.startedAt - task.readyAt))
@@ -79,6 +86,7 @@ package final class LeaseService: Sendable {
       Finish(
         lease: report.lease, outcome: report.outcome, logs: report.logs, randomness: parts.random.fraction())
     }
+    let begin = parts.spans?.now
     let verdicts: [FinishVerdict]
     do throws(StoreError) {
       verdicts = try await desk.finish(finishes)
@@ -86,8 +94,26 @@ package final class LeaseService: Sendable {
       throw .store(error, tasks: [])
     }
     book.forget(reports.map(\.lease))
+    if let begin { endTraces(of: reports, verdicts, kept, from: begin) }
     await tell(of: reports, verdicts, kept)
     return verdicts
+  }
+
+  /// Those of attempts that began on this node.
+  private func endTraces(
+    of reports: [LeaseReport], _ verdicts: [FinishVerdict], _ kept: [LeaseID: LeaseBook.Entry],
+    from begin: SpanSource.Moment
+  ) {
+    for (report, verdict) in zip(reports, verdicts) {
+      guard let trace = kept[report.lease]?.trace else { continue }
+      let now = trace.spans.now
+      trace.reported(from: begin, to: now, batch: reports.count)
+      switch verdict {
+      case .applied(let status):
+        trace.end(report.outcome.attemptOutcome, error: report.outcome.error, status: status, at: now)
+      case .lost: trace.end(.lost, error: Outcome.lost.error, status: nil, at: now)
+      }
+    }
   }
 
   /// Counts ended attempts and tells whoever waits for them. A lease that another node gave out has to be looked up first.

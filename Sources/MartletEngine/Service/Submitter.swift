@@ -119,7 +119,7 @@ final class Submitter: Sendable {
 
   private func write(_ submission: Submission) async throws(ServiceError) -> SubmissionVerdict? {
     do throws(StoreError) {
-      return try await submitting([submission]).first
+      return try await parts.shared("submit", submitting, [submission]).first
     } catch {
       throw .store(error, tasks: submission.tasks.map(\.id))
     }

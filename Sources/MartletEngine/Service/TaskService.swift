@@ -72,7 +72,7 @@ package final class TaskService: Sendable {
   package func task(_ id: TaskID, as caller: Credential = .unguarded) async throws(ServiceError) -> TaskRecord {
     let records: [TaskRecord?]
     do throws(StoreError) {
-      records = try await reading([id])
+      records = try await parts.shared("read", reading, [id])
     } catch {
       throw .store(error, tasks: [])
     }

@@ -10,6 +10,28 @@ final class Reporter: Sendable {
     var task: ClaimedTask
     var finish: Finish
     var ranFor: Duration
+    var trace: AttemptTrace?
+    /// When the handler was done.
+    var endedAt: SpanSource.Moment?
+    /// The call that told it, where it is traced.
+    var call: Call?
+
+    /// The end of its spans, once its verdict is there.
+    func endTrace(_ verdict: FinishVerdict, isStored: Bool) {
+      guard let trace, let endedAt else { return }
+      if isStored, let call { trace.reported(from: call.begin, to: call.end, batch: call.batch) }
+      switch verdict {
+      case .applied(let status):
+        trace.end(finish.outcome.attemptOutcome, error: finish.outcome.error, status: status, at: endedAt)
+      case .lost: trace.end(.lost, error: Outcome.lost.error, status: nil, at: endedAt)
+      }
+    }
+  }
+
+  struct Call: Sendable {
+    var begin: SpanSource.Moment
+    var end: SpanSource.Moment
+    var batch: Int
   }
 
   private let source: any WorkSource
@@ -111,12 +133,19 @@ final class Reporter: Sendable {
   /// Until the store has answered, or the task is cancelled.
   private func tell(_ batch: [Report]) async {
     var backoff = Backoff(random: random)
+    let spans = batch.lazy.compactMap(\.trace?.spans).first
     while !Task.isCancelled {
       do throws(StoreError) {
+        let begin = spans?.now
         let verdicts = try await source.finish(batch.map(\.finish))
+        let call = begin.flatMap { begin in spans.map { Call(begin: begin, end: $0.now, batch: batch.count) } }
         if state.withLock({ $0.isFailing.turn(to: false) }) { logger.info("reporting works again") }
         finished(batch.count)
-        for (report, verdict) in zip(batch, verdicts) { onVerdict(report, verdict) }
+        for (report, verdict) in zip(batch, verdicts) {
+          var report = report
+          report.call = call
+          onVerdict(report, verdict)
+        }
         return
       } catch {
         // A repeated report gets the same answer, so an unknown outcome is no trouble.

@@ -39,14 +39,19 @@ package final class Worker: Sendable {
   private let reporter: Reporter
   private let queue: WorkQueue
   private let observer: WorkObserver
+  private let spans: SpanSource?
   private let draining = Alarm()
   private let running = Mutex<[LeaseID: AttemptSignal]>([:])
 
-  /// - Parameter reportLanes: reports in flight at once.
+  /// - Parameters:
+  ///   - reportLanes: reports in flight at once.
+  ///   - spans: nil where nothing is traced.
   package init(
     _ settings: Settings, source: any WorkSource, reportLanes: Int = 1, broker: ClaimBroker, registry: HandlerRegistry,
-    executor: any TaskExecutor, clock: any EngineClock, random: RandomSource, observer: WorkObserver, logger: Logger
+    executor: any TaskExecutor, clock: any EngineClock, random: RandomSource, observer: WorkObserver,
+    spans: SpanSource? = nil, logger: Logger
   ) {
+    self.spans = spans
     self.settings = settings
     self.broker = broker
     self.registry = registry
@@ -62,6 +67,7 @@ package final class Worker: Sendable {
       lanes: reportLanes
     ) { report, verdict in
       keeper.letGo(report.task.lease)
+      report.endTrace(verdict, isStored: settings.isLocal)
       observer.reported(report.task, report.finish.outcome, report.ranFor, verdict)
     }
     queue = WorkQueue(slots: settings.concurrency)
@@ -146,26 +152,50 @@ package final class Worker: Sendable {
       }
       running.withLock { $0[entry.task.lease] = entry.signal }
       observer.started(entry.task)
-      let outcome = await runner.run(entry.task, context: entry.context, signal: entry.signal)
+      let trace = spans.map { begin(entry, by: $0) }
+      let outcome = await run(entry, trace)
+      let endedAt = trace?.spans.now
       running.withLock { _ = $0.removeValue(forKey: entry.task.lease) }
       let ranFor = clock.now - startedAt
       if let outcome, !Task.isCancelled {
-        await report(entry, outcome, ranFor: ranFor)
+        await report(entry, outcome, ranFor: ranFor, trace, endedAt)
       } else {
         keeper.letGo(entry.task.lease)
-        if !Task.isCancelled { observer.lost(entry.task) }
+        if !Task.isCancelled {
+          if let trace, let endedAt { trace.end(.lost, error: Outcome.lost.error, status: nil, at: endedAt) }
+          observer.lost(entry.task)
+        }
       }
       spent = ranFor
     }
   }
 
-  private func report(_ entry: WorkQueue.Entry, _ outcome: Outcome, ranFor: Duration) async {
-    await reporter.report(
-      Reporter.Report(
-        task: entry.task,
-        finish: Finish(
-          lease: entry.task.lease, outcome: outcome, logs: entry.context.logLines, randomness: random.fraction()),
-        ranFor: ranFor))
+  private func begin(_ entry: WorkQueue.Entry, by spans: SpanSource) -> AttemptTrace {
+    let trace: AttemptTrace =
+      settings.isLocal
+      ? .begin(entry.task, worker: settings.id, by: spans) : .beginElsewhere(entry.task, worker: settings.id, by: spans)
+    entry.context.belongs(to: trace)
+    return trace
+  }
+
+  private func run(_ entry: WorkQueue.Entry, _ trace: AttemptTrace?) async -> Outcome? {
+    guard let trace else { return await runner.run(entry.task, context: entry.context, signal: entry.signal) }
+    return await trace.spans.within(trace.span) {
+      await runner.run(entry.task, context: entry.context, signal: entry.signal)
+    }
+  }
+
+  private func report(
+    _ entry: WorkQueue.Entry, _ outcome: Outcome, ranFor: Duration, _ trace: AttemptTrace? = nil,
+    _ endedAt: SpanSource.Moment? = nil
+  ) async {
+    var report = Reporter.Report(
+      task: entry.task,
+      finish: Finish(
+        lease: entry.task.lease, outcome: outcome, logs: entry.context.logLines, randomness: random.fraction()),
+      ranFor: ranFor)
+    (report.trace, report.endedAt) = (trace, endedAt)
+    await reporter.report(report)
   }
 
   private func giveBack(_ entries: [WorkQueue.Entry]) async {

@@ -99,7 +99,7 @@ extension API {
     let id = try steered(call)
     return created(
       try await serve(task: id) { () async throws(ServiceError) in
-        try await tasks.replay(id, traceparent: call.traceparent, as: call.credential)
+        try await tasks.replay(id, traceparent: call.givenTraceparent, as: call.credential)
       })
   }
 

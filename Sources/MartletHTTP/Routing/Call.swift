@@ -15,8 +15,13 @@ struct Call: Sendable {
   /// For calls that are held: throws where the credential is not good any more.
   var confirm: @Sendable () async throws(Problem) -> Void = { () throws(Problem) in }
 
-  /// Of the trace that the call belongs to; nil where the header is missing or none of W3C Trace Context.
-  var traceparent: String? { fields.traceparent.flatMap { TraceParent.isValid($0) ? $0 : nil } }
+  /// Where the call is traced.
+  var trace: RequestTrace?
+
+  /// Of the trace that the client brings along; nil where the header is missing or none of W3C Trace Context.
+  var givenTraceparent: String? { fields.traceparent.flatMap { TraceParent.isValid($0) ? $0 : nil } }
+  /// The same, or where there is none that of the call's own trace, if it has one: what new tasks belong to.
+  var traceparent: String? { givenTraceparent ?? trace?.traceparent }
 }
 
 /// The header fields that anybody reads, gathered in one pass.

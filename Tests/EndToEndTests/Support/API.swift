@@ -26,17 +26,20 @@ struct API: Sendable {
     try await send(.GET, target, body: nil)
   }
 
-  func post(_ target: String, _ json: String = "{}") async throws -> Reply {
-    try await send(.POST, target, body: json)
+  func post(_ target: String, _ json: String = "{}", headers: [(String, String)] = []) async throws -> Reply {
+    try await send(.POST, target, body: json, headers: headers)
   }
 
   func delete(_ target: String) async throws -> Reply {
     try await send(.DELETE, target, body: nil)
   }
 
-  private func send(_ method: HTTPMethod, _ target: String, body: String?) async throws -> Reply {
+  private func send(
+    _ method: HTTPMethod, _ target: String, body: String?, headers: [(String, String)] = []
+  ) async throws -> Reply {
     var request = HTTPClientRequest(url: address + target)
     request.method = method
+    for (name, value) in headers { request.headers.add(name: name, value: value) }
     if let key { request.headers.add(name: "X-API-Key", value: key) }
     if let body {
       request.headers.add(name: "Content-Type", value: "application/json")

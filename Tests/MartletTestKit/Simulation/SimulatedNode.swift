@@ -40,6 +40,7 @@ package final class SimulatedNode: Sendable {
 
     /// What stands beside the store.
     package var accelerators: Accelerators?
+    package var spans: @Sendable (Identity) -> SpanSource? = { _ in nil }
 
     package init() {}
   }
@@ -60,6 +61,7 @@ package final class SimulatedNode: Sendable {
     settings.feedsStream = options.feedsStream
     settings.accelerators = options.accelerators
     settings.entriesPerPiece = 2
+    settings.spans = options.spans(Identity(process: process, clock: clock))
     settings.sinks = options.sinks(Identity(process: process, clock: clock))
     settings.noticeSender = options.noticeSender(Identity(process: process, clock: clock))
     if options.isWorker {
