@@ -7,6 +7,7 @@ ARGS ?=
 # With Swift's runtime inside, the program runs where no Swift is. Apple's systems have it.
 static := $(if $(filter Linux,$(shell uname)),--static-swift-stdlib)
 martlet := .build/release/martlet
+version := $(shell sed -n 's/.*current = "\(.*\)"/\1/p' Sources/Martlet/Version.swift)
 shell_scripts := $(wildcard scripts/*) .ci/run Examples/ShellWorker/worker
 
 .PHONY: help
@@ -45,11 +46,29 @@ chaos: ## kill, freeze and cut off a fleet of nodes for ten minutes, and relays 
 		swift test --skip-build --disable-xctest --filter 'FleetTests|OutboxLoadTests' $(ARGS)
 
 .PHONY: lint
-lint: ## check format, scripts and links
+lint: ## check format, scripts, links and what delivers Martlet
 	@scripts/setup --test
 	swift format lint --strict --recursive Sources Tests Examples Package.swift
 	shellcheck $(shell_scripts)
 	scripts/check-links
+	scripts/lint-deploy
+
+.PHONY: lint-deploy
+lint-deploy: ## check deploy/ and the workflows alone
+	@scripts/setup --test
+	scripts/lint-deploy
+
+.PHONY: image
+image: ## build the image of a node; ARGS="--tag martlet:dev"
+	scripts/image $(ARGS)
+
+.PHONY: test-image
+test-image: ## run the image as production does, and see that it works; IMAGE=martlet:dev
+	scripts/test-image $(or $(IMAGE),martlet:$(version))
+
+.PHONY: sbom
+sbom: ## write the bill of materials of a build: martlet.cdx.json
+	scripts/sbom $(ARGS)
 
 .PHONY: format
 format: ## bring Swift code into its format
