@@ -46,29 +46,12 @@ chaos: ## kill, freeze and cut off a fleet of nodes for ten minutes, and relays 
 		swift test --skip-build --disable-xctest --filter 'FleetTests|OutboxLoadTests' $(ARGS)
 
 .PHONY: lint
-lint: ## check format, scripts, links and what delivers Martlet
+lint: ## check format, scripts and links
 	@scripts/setup --test
 	swift format lint --strict --recursive Sources Tests Examples Package.swift
 	shellcheck $(shell_scripts)
+	scripts/lint-deploy
 	scripts/check-links
-	scripts/lint-deploy
-
-.PHONY: lint-deploy
-lint-deploy: ## check deploy/ and the workflows alone
-	@scripts/setup --test
-	scripts/lint-deploy
-
-.PHONY: image
-image: ## build the image of a node; ARGS="--tag martlet:dev"
-	scripts/image $(ARGS)
-
-.PHONY: test-image
-test-image: ## run the image as production does, and see that it works; IMAGE=martlet:dev
-	scripts/test-image $(or $(IMAGE),martlet:$(version))
-
-.PHONY: sbom
-sbom: ## write the bill of materials of a build: martlet.cdx.json
-	scripts/sbom $(ARGS)
 
 .PHONY: format
 format: ## bring Swift code into its format
@@ -87,6 +70,23 @@ bench-redis: build ## measure a fleet with Redis beside PostgreSQL and without; 
 .PHONY: bench-embedded
 bench-embedded: build ## measure SQLite; ARGS="--scenario submit --rounds 3"
 	$(martlet) bench $(ARGS)
+
+.PHONY: lint-deploy
+lint-deploy: ## check deploy/ and the workflows alone
+	@scripts/setup --test
+	scripts/lint-deploy
+
+.PHONY: image
+image: ## build the image of a node; ARGS="--tag martlet:dev"
+	scripts/image $(ARGS)
+
+.PHONY: test-image
+test-image: ## run the image as production does, and see that it works; IMAGE=martlet:dev
+	scripts/test-image $(or $(IMAGE),martlet:$(version))
+
+.PHONY: sbom
+sbom: ## write the bill of materials of a build: martlet.cdx.json
+	scripts/sbom $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built
