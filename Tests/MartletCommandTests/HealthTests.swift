@@ -64,6 +64,9 @@ struct HealthTests {
     let unknown = try await Program.run(["health", "--port", "0"], server: "")
     #expect(unknown.status == 2)
     #expect(unknown.errorLines.count == 1)
+    let silent = try await Program.run(["health", "--roles", "worker"], server: "")
+    #expect(silent.status == 2)
+    #expect(silent.errorLines.count == 1)
     let invalid = try await Program.run(["health"], server: "", environment: ["MARTLET_SERVER_PORT": "eighty"])
     #expect(invalid.status == 2)
   }
@@ -75,6 +78,6 @@ struct HealthTests {
       ("localhost", "http://localhost:8080"), ("192.0.2.1", "http://192.0.2.1:8080"),
     ])
   func address(host: String, address: String) throws {
-    #expect(try HealthCommand.address(of: Settings.Server(host: host)) == address)
+    #expect(try HealthCommand.address(of: Settings(server: Settings.Server(host: host))) == address)
   }
 }

@@ -31,7 +31,7 @@ struct HealthCommand: AsyncParsableCommand {
     if let named {
       address = named
     } else {
-      address = try Self.address(of: settings.load().settings.server)
+      address = try Self.address(of: settings.load().settings)
       options.checksCertificate = false  // it is for the name that others use
     }
     let readiness = try await MartletClient.withClient(server: address, options: options) { client in
@@ -45,7 +45,11 @@ struct HealthCommand: AsyncParsableCommand {
   }
 
   /// Where a node is reached from its own machine.
-  static func address(of server: Settings.Server) throws(CommandFailure) -> String {
+  static func address(of settings: Settings) throws(CommandFailure) -> String {
+    let server = settings.server
+    guard server.roles.contains(.api) else {
+      throw CommandFailure(.usage, "a node without the role api does not listen: there is nothing to ask")
+    }
     guard server.port != 0 else {
       throw CommandFailure(.usage, "server.port is 0, so the node's port is not known here: name it with --server")
     }
