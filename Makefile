@@ -7,6 +7,7 @@ ARGS ?=
 # With Swift's runtime inside, the program runs where no Swift is. Apple's systems have it.
 static := $(if $(filter Linux,$(shell uname)),--static-swift-stdlib)
 martlet := .build/release/martlet
+version := $(shell sed -n 's/.*current = "\(.*\)"/\1/p' Sources/Martlet/Version.swift)
 shell_scripts := $(wildcard scripts/*) .ci/run Examples/ShellWorker/worker
 
 .PHONY: help
@@ -49,6 +50,7 @@ lint: ## check format, scripts, links, dashboards and alerts
 	@scripts/setup --test
 	swift format lint --strict --recursive Sources Tests Examples Package.swift
 	shellcheck $(shell_scripts)
+	scripts/lint-deploy
 	scripts/check-links
 	scripts/lint-monitoring
 
@@ -69,6 +71,23 @@ bench-redis: build ## measure a fleet with Redis beside PostgreSQL and without; 
 .PHONY: bench-embedded
 bench-embedded: build ## measure SQLite; ARGS="--scenario submit --rounds 3"
 	$(martlet) bench $(ARGS)
+
+.PHONY: lint-deploy
+lint-deploy: ## check deploy/ and the workflows alone
+	@scripts/setup --test
+	scripts/lint-deploy
+
+.PHONY: image
+image: ## build the image of a node; ARGS="--tag martlet:dev"
+	scripts/image $(ARGS)
+
+.PHONY: test-image
+test-image: ## run the image as production does, and see that it works; IMAGE=martlet:dev
+	scripts/test-image $(or $(IMAGE),martlet:$(version))
+
+.PHONY: sbom
+sbom: ## write the bill of materials of a build: martlet.cdx.json
+	scripts/sbom $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built

@@ -139,6 +139,7 @@ package struct Call: Sendable {
   package static let workers = Call(method: .get, path: "/workers")
   package static let statistics = Call(method: .get, path: "/stats")
   package static let version = Call(method: .get, path: "/version")
+  package static let alive = Call(method: .get, path: "/health/live")
   package static let ready = Call(method: .get, path: "/health/ready", answers: [503])
 
   /// Path and query, as they stand in the request line.

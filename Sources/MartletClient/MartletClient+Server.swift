@@ -50,6 +50,11 @@ extension MartletClient {
     try ServerVersion(await answer(to: .version))
   }
 
+  /// Whether the process answers at all, whatever its database does.
+  package func alive() async throws -> ServerReadiness {
+    try ServerReadiness(await answer(to: .alive))
+  }
+
   /// Whether the server can serve now. A server that says it cannot is an answer, not an error.
   public func ready() async throws -> ServerReadiness {
     try ServerReadiness(await answer(to: .ready))

@@ -56,6 +56,9 @@ public struct MartletClient: Sendable {
     public var retries = Retries()
     /// A longer answer is refused (`unexpectedAnswer`). 64 MiB.
     public var maxAnswerBytes = 64 * 1024 * 1024
+    /// False only where a node asks itself, over loopback and without a credential: its certificate is for other names. Ignored
+    /// where the `HTTPClient` is borrowed.
+    package var checksCertificate = true
 
     /// The defaults.
     public init() {}

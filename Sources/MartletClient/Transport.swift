@@ -122,6 +122,11 @@ extension MartletClient {
     configuration.connectionPool.idleTimeout = .seconds(45)
     // Attempts are this library's own business: a refused connection is told, not waited out.
     configuration.connectionPool.retryConnectionEstablishment = false
+    if !options.checksCertificate {
+      var tls = TLSConfiguration.makeClientConfiguration()
+      tls.certificateVerification = .none
+      configuration.tlsConfiguration = tls
+    }
     return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
   }
 }

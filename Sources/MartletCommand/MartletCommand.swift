@@ -35,6 +35,7 @@ struct MartletCommand: AsyncParsableCommand {
       AuditCommand.self,
       KeysCommand.self,
       TokenCommand.self,
+      HealthCommand.self,
       DemoCommand.self,
       ConfigCommand.self,
       MigrateCommand.self,

@@ -140,6 +140,29 @@ extension EndToEnd {
       }
     }
 
+    // As in a container: tests run as root, who may set options of sockets that others may not.
+    @Test func `a node without a capability uses Redis too`() async throws {
+      try await Scene.play { scene in
+        let redis = try await RedisServer.start()
+        let node = try scene.start(
+          Tool.installed("setpriv"),
+          [
+            "--bounding-set=-all", "--inh-caps=-all", Tool.built("martlet").path, "serve", "--port", "0", "--database",
+            "sqlite::memory:",
+          ], environment: ["MARTLET_REDIS_URL": redis.url()])
+        let address = try await eventually("the node serves") { node.bannerValue("address") }
+        try await eventually("it uses Redis") {
+          let ready = try await API(address: address).get("/health/ready").json()
+          let component = ready["components"]?.elements?.first { $0["name"]?.string == "redis" }
+          return component?["status"]?.string == "ok"
+        }
+        #expect(!node.errors.contains("Redis at"), "\(node.errors)")
+        node.signal(SIGTERM)
+        #expect(try await node.ended() == .exited(0))
+        await redis.remove()
+      }
+    }
+
     @Test func `a credential's requests are counted over all nodes, and on each where Redis is away`() async throws {
       let key = "the-first-key-of-this-installation"
       let environment = [

@@ -91,7 +91,7 @@ final class Link {
     }
     state = .connecting(attempt, timer)
     ClientBootstrap(group: loop).connectTimeout(TimeAmount(settings.timeout))
-      .channelOption(.socketOption(.tcp_nodelay), value: 1)
+      .channelOption(.tcpOption(.tcp_nodelay), value: 1)
       .connect(host: settings.url.host, port: settings.url.port)
       .assumeIsolated().whenComplete { [self] result in
         switch result {
