@@ -14,13 +14,16 @@ internal import UnixSignals
 /// try await MartletServer(handlers: [ResizeImage()]).run()
 /// ```
 public struct MartletServer: Sendable {
-  private let settings: Settings
+  private let loaded: LoadedSettings
+  private let sources: SettingsSources
   private let handlers: [any TaskHandler]
   private let logger: Logger
+  /// Of our own logger.
+  private let logLevel: Live<Logger.Level>
   private let onStart: @Sendable (StartedNode) -> Void
 
   /// - Parameters:
-  ///   - settings: nil reads them as `martlet serve` does: environment, then `martlet.yaml`, then defaults.
+  ///   - settings: nil reads them as `martlet serve` does, again and again: environment, then `martlet.yaml`, then defaults.
   ///   - handlers: besides the built-in ones; one of the same type takes the built-in one's place.
   ///   - logger: by default to standard error, as the settings say.
   ///   - onStart: called once when the node serves; by default its banner is printed.
@@ -29,11 +32,21 @@ public struct MartletServer: Sendable {
     settings: Settings? = nil, handlers: [any TaskHandler] = [], logger: Logger? = nil,
     onStart: @escaping @Sendable (StartedNode) -> Void = { $0.printBanner() }
   ) throws {
-    let settings = try settings ?? Self.settingsOfTheProcess()
-    try settings.check()
-    self.settings = settings
+    try settings?.check()
+    let sources = settings.map { SettingsSources(program: $0) } ?? Self.sourcesOfTheProcess
+    self.init(try Settings.load(sources), from: sources, handlers: handlers, logger: logger, onStart: onStart)
+  }
+
+  /// With settings that were loaded, and can be again.
+  package init(
+    _ loaded: LoadedSettings, from sources: SettingsSources, handlers: [any TaskHandler] = [], logger: Logger? = nil,
+    onStart: @escaping @Sendable (StartedNode) -> Void = { $0.printBanner() }
+  ) {
+    self.loaded = loaded
+    self.sources = sources
     self.handlers = handlers
-    self.logger = logger ?? LineLogHandler.logger(settings.log)
+    logLevel = Live(loaded.settings.log.level)
+    self.logger = logger ?? LineLogHandler.logger(loaded.settings.log.format, level: logLevel)
     self.onStart = onStart
   }
 
@@ -42,7 +55,9 @@ public struct MartletServer: Sendable {
   public func run() async throws {
     var quiet = logger
     quiet.logLevel = .critical
-    let node = ServerNode(settings: settings, handlers: handlers, logger: logger, onStart: onStart)
+    let live = LiveSettings(loaded, from: sources, logger: logger)
+    live.onChange { [logLevel] in logLevel.replace(with: $0.log.level) }
+    let node = ServerNode(live: live, handlers: handlers, logger: logger, onStart: onStart)
     let group = ServiceGroup(
       services: [node], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
     try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -52,11 +67,9 @@ public struct MartletServer: Sendable {
     }
   }
 
-  private static func settingsOfTheProcess() throws(SettingsError) -> Settings {
-    try Settings.load(
-      flags: [:], environment: ProcessInfo.processInfo.environment,
-      workingDirectory: FileManager.default.currentDirectoryPath
-    ).settings
+  private static var sourcesOfTheProcess: SettingsSources {
+    SettingsSources(
+      environment: ProcessInfo.processInfo.environment, workingDirectory: FileManager.default.currentDirectoryPath)
   }
 }
 

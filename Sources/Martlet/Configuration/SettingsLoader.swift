@@ -4,7 +4,7 @@
 internal import Configuration
 
 /// Settings, and where each of them comes from.
-package struct LoadedSettings: Sendable {
+package struct LoadedSettings: Sendable, Hashable {
   package let settings: Settings
   /// The file that was read, as it was named; nil if none.
   package let file: String?
@@ -60,22 +60,34 @@ extension Settings {
   package static func load(
     flags: [String: String], environment: [String: String], workingDirectory: String
   ) throws(SettingsError) -> LoadedSettings {
+    try load(SettingsSources(flags: flags, environment: environment, workingDirectory: workingDirectory))
+  }
+
+  /// Reads files, and so blocks for a moment.
+  package static func load(_ sources: SettingsSources) throws(SettingsError) -> LoadedSettings {
     var problems: [SettingsProblem] = []
     // First comes first. Overrides of the fleet and AWS SSM belong between the environment and the file.
-    var layers = [
-      ConfigurationLayer.commandLine(flags, problems: &problems),
-      ConfigurationLayer.environment(environment, problems: &problems),
-    ]
-    let named = configuredFile(layers)
-    let file = ConfigurationFile(named: named, in: workingDirectory, problems: &problems)
-    if let file { layers.append(.file(file, problems: &problems)) }
+    var layers: [ConfigurationLayer] = []
+    var named: (path: String, origin: String)?
+    var file: ConfigurationFile?
+    if sources.program == nil {
+      layers.append(.commandLine(sources.flags, problems: &problems))
+      layers.append(.environment(sources.environment, problems: &problems))
+      named = configuredFile(layers)
+      file = ConfigurationFile(named: named, in: sources.workingDirectory, problems: &problems)
+      if let file { layers.append(.file(file, problems: &problems)) }
+    }
 
     let reader = ConfigReader(providers: layers.map(\.provider))
-    var settings = Settings()
+    var settings = sources.program ?? Settings()
     var origins: [String: String] = [:]
     var given: [String: RawSetting] = [:]
     var complaints: [String: Complaint] = [:]
     for setting in Setting.supported {
+      if let program = sources.program, !setting.isSame(program, Settings()) {
+        origins[setting.key] = "program"
+        continue
+      }
       guard let raw = reader.raw(setting) else { continue }
       origins[setting.key] = layers.lazy.compactMap { $0.origins[setting.key] }.first
       given[setting.key] = raw

@@ -17,7 +17,7 @@ extension Setting {
       "server.port", \.server.port, .whole(0...65_535), flag: "--port", needsRestart: true,
       "Port to listen on; 0 takes any free one."),
     Setting(
-      "server.maxBodyBytes", \.server.maxBodyBytes, .whole(1024...1_073_741_824, unit: "bytes"),
+      "server.maxBodyBytes", \.server.maxBodyBytes, .whole(1024...1_073_741_824, unit: "bytes"), needsRestart: true,
       "Largest request body; a larger one is answered 413."),
     Setting(
       "server.roles", \.server.roles, .choices(), flag: "--roles", needsRestart: true,
@@ -100,6 +100,9 @@ extension Setting {
     Setting(
       fileKey, .full, defaultValue: "", flag: "--config",
       "The configuration file; `martlet.yaml` in the working directory is read if it is there. Not in the file itself."),
+    Setting(
+      "config.reloadSeconds", \.config.reloadSeconds, .number(0...86_400, unit: "seconds"),
+      "How often a running server reads the configuration again; with 0 only on SIGHUP."),
   ]
 
   static let fileKey = "config.file"
@@ -107,7 +110,7 @@ extension Setting {
   /// What later versions will do; naming it is a clear error rather than an unknown key.
   static let planned: [Setting] =
     [
-      "config.ssm.path", "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds", "telemetry.otlp.endpoint",
+      "config.ssm.path", "config.ssm.region", "config.ssm.endpoint", "telemetry.otlp.endpoint",
     ].map { Setting($0, .planned, isSecret: true, "") }
 
   static let known = supported + planned

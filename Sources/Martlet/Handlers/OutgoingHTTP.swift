@@ -91,12 +91,16 @@ final class OutgoingHTTP: Sendable {
   private static let bodyLimit = 64 * 1024
   private static let redirectLimit = 3
 
-  private let targets: PrivateTargets
+  private let targets: Live<PrivateTargets>
   private let clock: any EngineClock
   /// For calls that need no vetting; its connections are kept for the next call.
   private let client: HTTPClient
 
-  init(targets: PrivateTargets, clock: any EngineClock) {
+  convenience init(targets: PrivateTargets, clock: any EngineClock) {
+    self.init(targets: Live(targets), clock: clock)
+  }
+
+  init(targets: Live<PrivateTargets>, clock: any EngineClock) {
     self.targets = targets
     self.clock = clock
     client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: Self.configuration(override: [:]))
@@ -130,7 +134,7 @@ final class OutgoingHTTP: Sendable {
   }
 
   private func call(_ request: OutgoingRequest) async throws -> OutgoingAnswer {
-    guard let addresses = try await targets.vetted(request.url.host) else {
+    guard let addresses = try await targets.current.vetted(request.url.host) else {
       return try await follow(request, with: client)
     }
     // Each call has a client of its own that knows one address and asks nobody for another.

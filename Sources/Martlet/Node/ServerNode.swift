@@ -9,7 +9,7 @@ internal import ServiceLifecycle
 
 /// One run of a node, from opening the store to closing it.
 struct ServerNode: Service {
-  let settings: Settings
+  let live: LiveSettings
   let handlers: [any TaskHandler]
   let logger: Logger
   let onStart: @Sendable (StartedNode) -> Void
@@ -19,6 +19,8 @@ struct ServerNode: Service {
 
   /// Threads for handlers that block; more attempts than these can be under way as long as most of them await.
   private static let mostThreads = 256
+
+  private var settings: Settings { live.running }
 
   func run() async throws {
     let location = try DatabaseLocation(settings.database)
@@ -32,20 +34,29 @@ struct ServerNode: Service {
   private func serve(_ location: DatabaseLocation, _ builtIn: BuiltInHandlers) async throws {
     let registry = try HandlerRegistry(allHandlers(builtIn))
     let store = try await location.open(settings.database, logger: logger)
-    let executor = HandlerExecutor(maxThreads: min(max(2, settings.workers.concurrency), Self.mostThreads))
+    let executor = HandlerExecutor(maxThreads: Self.threads(for: settings))
     let registryOfMetrics = PrometheusRegistry()
-    var engineSettings = engineSettings
+    var engineSettings = Self.engineSettings(settings)
     engineSettings.sinks = try settings.makeSinks(logger)
     let redis = try await redisBeside(store)
     engineSettings.accelerators = redis?.accelerators
     let post = settings.server.roles.contains(.notifier) ? try NoticePost(settings: settings) : nil
     engineSettings.noticeSender = post
+    engineSettings.configuration = { [live] in live.component }
     let engine = Engine(
       engineSettings, store: store, registry: registry, executor: executor, clock: SystemClock(), random: .system,
       metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)
     let http =
       settings.server.roles.contains(.api)
       ? httpServer(engine, store, redis, metrics: registryOfMetrics, location) : nil
+    live.count(in: ConfigMetrics(factory: registryOfMetrics))
+    live.onChange { new in
+      engine.tune(Self.engineSettings(new).tuning)
+      executor.setMostThreads(Self.threads(for: new))
+      builtIn.take(over: new)
+      post?.take(over: new)
+      http?.limitRequests(new.requestLimit)
+    }
     if http == nil { onStart(started(engine, address: nil, location)) }
     let result = await Result { () async throws -> Void in try await run(engine, http, store) }
     await post?.shutdown()
@@ -67,6 +78,7 @@ struct ServerNode: Service {
     try await withGracefulShutdownHandler {
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await leaveBehind(engine, store, after: drained) }
+        group.addTask { await SettingsReloader(live, clock: SystemClock()).run() }
         try await withThrowingTaskGroup(of: Void.self) { parts in
           parts.addTask { await engine.run() }
           if let http {
@@ -137,7 +149,11 @@ struct ServerNode: Service {
     return handlers + builtIn.all.filter { own.isDisjoint(with: type(of: $0).types) }
   }
 
-  private var engineSettings: EngineSettings {
+  private static func threads(for settings: Settings) -> Int {
+    min(max(2, settings.workers.concurrency), mostThreads)
+  }
+
+  private static func engineSettings(_ settings: Settings) -> EngineSettings {
     var engine = EngineSettings()
     engine.defaults = settings.tasks.defaults
     engine.defaults.notify = settings.notifications.defaultTargets

@@ -22,7 +22,7 @@ struct ServeCommand: AsyncParsableCommand {
     if noMigrate { try await MigrateCommand.ensureMigrated(loaded.settings) }
     do {
       for warning in loaded.warnings { Console.error("martlet: \(warning)") }
-      try await MartletServer(settings: loaded.settings).run()
+      try await MartletServer(loaded, from: settings.sources).run()
     } catch let error as StoreError {
       throw CommandFailure(.failed, error.message)
     } catch let error as CommandFailure {

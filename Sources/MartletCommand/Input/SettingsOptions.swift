@@ -25,24 +25,32 @@ struct SettingsOptions: ParsableArguments {
   @Option(help: ArgumentHelp("strict (fsync at every commit) or relaxed (default: strict).", valueName: "mode"))
   var durability: String?
 
-  func load() throws(CommandFailure) -> LoadedSettings {
-    try Self.load([
+  func load() throws(CommandFailure) -> LoadedSettings { try Self.load(flags) }
+
+  /// Where they come from, to read them again.
+  var sources: SettingsSources { Self.sources(flags) }
+
+  private var flags: [String: String?] {
+    [
       "config.file": config, "server.host": host, "server.port": port, "database.url": database,
       "server.roles": roles, "database.durability": durability,
-    ])
+    ]
   }
 
   /// - Parameter flags: by the setting's key; nil was not given.
   static func load(_ flags: [String: String?]) throws(CommandFailure) -> LoadedSettings {
-    let flags = flags.compactMapValues(\.self)
     do throws(SettingsError) {
-      return try Settings.load(
-        flags: flags, environment: ProcessInfo.processInfo.environment,
-        workingDirectory: FileManager.default.currentDirectoryPath)
+      return try Settings.load(sources(flags))
     } catch {
       if error.problems.count == 1 { throw CommandFailure(.usage, error.description) }
       throw CommandFailure(
         .usage, "the configuration has \(error.problems.count) faults", details: error.problems.map(\.description))
     }
+  }
+
+  private static func sources(_ flags: [String: String?]) -> SettingsSources {
+    SettingsSources(
+      flags: flags.compactMapValues(\.self), environment: ProcessInfo.processInfo.environment,
+      workingDirectory: FileManager.default.currentDirectoryPath)
   }
 }

@@ -56,6 +56,16 @@ package struct MetricName: Sendable, Hashable {
   package static let dispatchFallbacks = MetricName(
     "martlet_dispatch_fallbacks_total", "Claims for which Redis could not be asked, so that the store was.")
 
+  // MARK: The configuration
+
+  /// By `result`: `applied`, `refused`, or `failed` where a source could not be asked.
+  package static let configReloads = MetricName(
+    "martlet_config_reloads_total", "Changed configurations that this node met, by what became of them.")
+  package static let configGood = MetricName(
+    "martlet_config_good", "1 while the configuration as it stands now is the one in force, else 0.")
+  package static let configRevision = MetricName(
+    "martlet_config_revision", "The revision of the fleet's overrides that is in force on this node; 0 where there is none.")
+
   // MARK: The edges
 
   /// By `method`, `route` and `status`.
@@ -68,7 +78,7 @@ package struct MetricName: Sendable, Hashable {
   package static let all = [
     tasksSubmitted, attempts, retries, deadLetters, leasesLost, taskRun, taskWait, queueTasks, queueOldestReady,
     leases, workers, outboxEvents, outboxOldest, eventsDelivered, noticesWaiting, noticesOldest, noticeDeliveries,
-    redisUp, dispatched, dispatchFallbacks,
+    redisUp, dispatched, dispatchFallbacks, configReloads, configGood, configRevision,
     httpRequests, httpRequest, store,
   ]
 }

@@ -5,7 +5,6 @@ package import MartletCore
 internal import Synchronization
 
 package final class TaskService: Sendable {
-  package let defaults: TaskDefaults
   /// What is set for queues and types.
   package let rules: QueueService
   let parts: EngineParts
@@ -21,11 +20,14 @@ package final class TaskService: Sendable {
   package let stream: EventStream?
   private let notifier: Notifier?
   private let accelerators: Accelerators?
+  private let configuration: (@Sendable () -> Readiness.Component)?
 
   init(
-    _ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, storeNote: String?, relays: [OutboxRelay],
-    stream: EventStream?, notifier: Notifier?, keys: KeyShortcut?, accelerators: Accelerators?
+    _ parts: EngineParts, registry: HandlerRegistry, storeNote: String?, relays: [OutboxRelay], stream: EventStream?,
+    notifier: Notifier?, keys: KeyShortcut?, accelerators: Accelerators?,
+    configuration: (@Sendable () -> Readiness.Component)?
   ) {
+    self.configuration = configuration
     self.notifier = notifier
     self.relays = relays
     self.stream = stream
@@ -34,9 +36,8 @@ package final class TaskService: Sendable {
     bulkIDs = TaskIDGenerator(random: parts.random)
     self.storeNote = storeNote
     self.registry = registry
-    self.defaults = defaults
     rules = QueueService(parts, registry: registry)
-    submitter = Submitter(parts, registry: registry, defaults: defaults, types: rules.types, shortcut: keys)
+    submitter = Submitter(parts, registry: registry, types: rules.types, shortcut: keys)
     reading = Coalescer(lanes: 2) { (ids) throws(StoreError) in
       try await parts.timed("read") { () throws(StoreError) in try await parts.store.tasks(ids) }
     }
@@ -266,6 +267,8 @@ package final class TaskService: Sendable {
       components.append(.init(name: "node", isHealthy: false, detail: "shutting down"))
     }
     let canServe = components.allSatisfy(\.isHealthy)
+    // A configuration that was refused keeps nobody from being served: the one before it is in force.
+    if let configuration { components.append(configuration()) }
     // A sink that is down keeps no task from being taken and carried out: what it has to hear waits for it.
     components += relays.map { relay in
       let idle = relay.isDelivering ? nil : "another node delivers"

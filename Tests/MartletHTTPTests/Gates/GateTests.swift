@@ -206,6 +206,23 @@ internal import Testing
     }
   }
 
+  @Test func `the limit of a gate that runs can be set, changed and taken away`() async throws {
+    let harness = try await GateHarness.secret()
+    let ann: HTTPFields = [
+      .authorization: "Bearer \(try Mint.hs256.token(Mint.claims(roles: #""viewer""#)))"
+    ]
+    #expect(try await harness.admit(ann).fields.isEmpty)
+    harness.gate.limitRequests(RateLimit(perSecond: 1, burst: 2))
+    #expect(try await harness.admit(ann).fields.count == 2)
+    _ = try await harness.admit(ann)
+    await expectRefusal(.rateLimited) { () async throws(Problem) in try await harness.admit(ann) }
+    harness.gate.limitRequests(RateLimit(perSecond: 1, burst: 5))
+    for _ in 0..<3 { _ = try await harness.admit(ann) }
+    await expectRefusal(.rateLimited) { () async throws(Problem) in try await harness.admit(ann) }
+    harness.gate.limitRequests(nil)
+    for _ in 0..<20 { #expect(try await harness.admit(ann).fields.isEmpty) }
+  }
+
   @Test func `failed attempts are limited for each address, and who is known is not shut out`() async throws {
     let book = MemoryAPIKeyBook()
     let key = book.add(["viewer"])

@@ -33,6 +33,18 @@ internal import Testing
     #expect(taken == [true, true, true, true, true, false])
   }
 
+  @Test func `a limit that is changed is kept to at once, and a bucket is empty at worst`() {
+    var bucket = TokenBucket(now: start)
+    let slow = RateLimit(perSecond: 0.001, burst: 100)
+    for _ in 0..<100 { _ = bucket.take(now: start, slow) }
+    let empty = bucket.level(now: start, Self.limit)
+    #expect(!empty.isEnough && empty.left == 0 && empty.wait == .milliseconds(500))
+    var full = TokenBucket(now: start)
+    for _ in 0..<3 { _ = full.take(now: start, Self.limit) }
+    #expect(full.level(now: start, RateLimit(perSecond: 2, burst: 3)).left == 0)
+    #expect(full.level(now: start, RateLimit(perSecond: 2, burst: 10)).left == 7)
+  }
+
   @Test func `who is refused is not set back`() {
     var bucket = TokenBucket(now: start)
     for _ in 0..<1000 { _ = bucket.take(now: start, Self.limit) }
