@@ -133,6 +133,7 @@ let package = Package(
         "MartletSQLite",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Configuration", package: "swift-configuration"),
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -217,6 +218,9 @@ let package = Package(
     .target(
       name: "MailServer", dependencies: ["ChildProcess"], path: "Tests/MailServer",
       exclude: ["requirements.txt", "server.py"], swiftSettings: settings),
+    .target(
+      name: "AWSServer", dependencies: ["ChildProcess"], path: "Tests/AWSServer",
+      exclude: ["requirements.txt", "server.py"], swiftSettings: settings),
     .testTarget(
       name: "MartletEventsTests",
       dependencies: [
@@ -278,7 +282,7 @@ let package = Package(
     .testTarget(
       name: "MartletTests",
       dependencies: [
-        "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "ScriptedServer",
+        "AWSServer", "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "ScriptedServer",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -318,8 +322,8 @@ let package = Package(
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "ChildProcess", "KafkaBroker", "MailServer", "MartletCore", "PostgresServer", "RabbitServer", "RedisServer",
-        "ScriptedServer",
+        "AWSServer", "ChildProcess", "KafkaBroker", "MailServer", "MartletCore", "PostgresServer", "RabbitServer",
+        "RedisServer", "ScriptedServer",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -14,12 +14,12 @@ internal import UnixSignals
 /// try await MartletServer(handlers: [ResizeImage()]).run()
 /// ```
 public struct MartletServer: Sendable {
-  private let loaded: LoadedSettings
+  /// Nil as long as AWS SSM was not asked.
+  private let loaded: LoadedSettings?
   private let sources: SettingsSources
   private let handlers: [any TaskHandler]
-  private let logger: Logger
-  /// Of our own logger.
-  private let logLevel: Live<Logger.Level>
+  /// Nil: our own.
+  private let logger: Logger?
   private let onStart: @Sendable (StartedNode) -> Void
 
   /// - Parameters:
@@ -33,43 +33,46 @@ public struct MartletServer: Sendable {
     onStart: @escaping @Sendable (StartedNode) -> Void = { $0.printBanner() }
   ) throws {
     try settings?.check()
-    let sources = settings.map { SettingsSources(program: $0) } ?? Self.sourcesOfTheProcess
-    self.init(try Settings.load(sources), from: sources, handlers: handlers, logger: logger, onStart: onStart)
+    let environment = ProcessInfo.processInfo.environment
+    let sources =
+      settings.map { SettingsSources(environment: environment, program: $0) }
+      ?? SettingsSources(environment: environment, workingDirectory: FileManager.default.currentDirectoryPath)
+    let asksSSM = Settings.config(of: sources).config.ssm.path != nil
+    self.init(
+      asksSSM ? nil : try Settings.load(sources), from: sources, handlers: handlers, logger: logger, onStart: onStart)
   }
 
   /// With settings that were loaded, and can be again.
   package init(
-    _ loaded: LoadedSettings, from sources: SettingsSources, handlers: [any TaskHandler] = [], logger: Logger? = nil,
+    _ loaded: LoadedSettings?, from sources: SettingsSources, handlers: [any TaskHandler] = [], logger: Logger? = nil,
     onStart: @escaping @Sendable (StartedNode) -> Void = { $0.printBanner() }
   ) {
     self.loaded = loaded
     self.sources = sources
     self.handlers = handlers
-    logLevel = Live(loaded.settings.log.level)
-    self.logger = logger ?? LineLogHandler.logger(loaded.settings.log.format, level: logLevel)
+    self.logger = logger
     self.onStart = onStart
   }
 
   /// Serves until SIGTERM or SIGINT, then drains and returns. A second signal ends the process at once; leases heal.
   /// - Throws: what kept it from starting, or from going on, with a description that is one line for people.
   public func run() async throws {
+    var sources = sources
+    let loaded = if let loaded { loaded } else { try await sources.load() }
+    let logLevel = Live(loaded.settings.log.level)
+    let logger = logger ?? LineLogHandler.logger(loaded.settings.log.format, level: logLevel)
     var quiet = logger
     quiet.logLevel = .critical
     let live = LiveSettings(loaded, from: sources, logger: logger)
-    live.onChange { [logLevel] in logLevel.replace(with: $0.log.level) }
+    live.onChange { logLevel.replace(with: $0.log.level) }
     let node = ServerNode(live: live, handlers: handlers, logger: logger, onStart: onStart)
     let group = ServiceGroup(
       services: [node], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
     try await withThrowingTaskGroup(of: Void.self) { tasks in
-      tasks.addTask { [logger] in await exitAtSecondSignal(logger) }
+      tasks.addTask { await exitAtSecondSignal(logger) }
       defer { tasks.cancelAll() }
       try await group.run()
     }
-  }
-
-  private static var sourcesOfTheProcess: SettingsSources {
-    SettingsSources(
-      environment: ProcessInfo.processInfo.environment, workingDirectory: FileManager.default.currentDirectoryPath)
   }
 }
 

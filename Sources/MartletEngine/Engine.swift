@@ -31,6 +31,8 @@ package struct EngineSettings: Sendable {
   package var accelerators: Accelerators?
   /// For `/health/ready`: how the node's configuration fares.
   package var configuration: (@Sendable () -> Readiness.Component)?
+  /// What is known of the node's settings. Nil: there are none.
+  package var settingsPanel: (any SettingsPanel)?
 
   package init() {}
 
@@ -95,7 +97,8 @@ package final class Engine: Sendable {
     keys = settings.accelerators.map { KeyShortcut($0.keys, parts) }
     service = TaskService(
       parts, registry: registry, storeNote: settings.storeNote, relays: relays, stream: stream, notifier: notifier,
-      keys: keys, accelerators: settings.accelerators, configuration: settings.configuration)
+      keys: keys, accelerators: settings.accelerators, configuration: settings.configuration,
+      settings: settings.settingsPanel)
     schedules = ScheduleService(parts, service.submitter, zones: settings.zones)
     let source = WorkDesk(parts, dispatch)
     let broker = ClaimBroker(source: source, clock: clock, random: random, logger: logger)

@@ -91,6 +91,7 @@ struct HTTPHarness: Sendable {
   ) throws -> Engine {
     var settings = EngineSettings()
     settings.isScheduler = false
+    settings.settingsPanel = PanelStub()
     settings.streamKept = streamKept
     return Engine(
       settings, store: store, registry: try HandlerRegistry(handlers), executor: globalConcurrentExecutor,

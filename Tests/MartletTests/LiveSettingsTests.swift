@@ -26,9 +26,11 @@ private final class Bench: Sendable {
     let lines = Lines()
     written = lines
     let logger = Logger(label: "test") { _ in
-      LineLogHandler(format: .text) { bytes in lines.all.withLock { $0.append(String(decoding: bytes, as: UTF8.self)) } }
+      LineLogHandler(format: .text) { bytes in lines.all.withLock { $0.append(String(decoding: bytes, as: UTF8.self)) }
+      }
     }
     settings = LiveSettings(try Settings.load(sources), from: sources, logger: logger)
+    settings.begin(with: nil)
   }
 
   func write(_ yaml: String) throws {
@@ -51,6 +53,17 @@ private final class Bench: Sendable {
   }
 }
 
+/// The versions that were handed out.
+private final class Heard: Sendable {
+  let retries = Mutex<[Int]>([])
+}
+
+/// What readers have met.
+private final class Watch: Sendable {
+  let versions = Mutex<Set<Int>>([])
+  let isOver = Atomic(false)
+}
+
 private func withBench(
   _ yaml: String, environment: [String: String] = [:], _ body: (Bench) throws -> Void
 ) throws {
@@ -60,14 +73,14 @@ private func withBench(
 @Suite struct LiveSettingsTests {
   @Test func `what was changed is taken over and told of by its names`() throws {
     try withBench("tasks: {maxRetries: 5}") { bench in
-      let heard = Mutex<[Int]>([])
-      bench.settings.onChange { new in heard.withLock { $0.append(new.tasks.maxRetries) } }
+      let heard = Heard()
+      bench.settings.onChange { new in heard.retries.withLock { $0.append(new.tasks.maxRetries) } }
       try bench.change("tasks: {maxRetries: 7}\nlog: {level: debug}")
       #expect(bench.settings.running.tasks.maxRetries == 7 && bench.settings.running.log.level == .debug)
-      #expect(heard.withLock(\.self) == [7])
+      #expect(heard.retries.withLock(\.self) == [7])
       #expect(bench.lines == ["INFO the configuration was changed settings=tasks.maxRetries, log.level"])
       bench.settings.reload()
-      #expect(heard.withLock(\.self) == [7] && bench.lines == [])
+      #expect(heard.retries.withLock(\.self) == [7] && bench.lines == [])
       try bench.change("")
       #expect(bench.settings.running == Settings())
     }
@@ -79,7 +92,7 @@ private func withBench(
       try bench.change("tasks: {maxRetries: 7}\nworkers: {concurrency: none}\nlogs: {level: debug}")
       #expect(bench.settings.running == before)
       #expect(
-        bench.settings.refusal?.problems.map(\.description) == [
+        bench.settings.version.refusal?.problems.map(\.description) == [
           "logs (martlet.yaml:3): is not a known setting; did you mean log?",
           #"workers.concurrency = "none" (martlet.yaml:2): must be a whole number from 1 to 10000"#,
         ])
@@ -92,7 +105,7 @@ private func withBench(
       try bench.change("tasks: [maxRetries")
       #expect(bench.settings.running == before && bench.lines.count == 1)
       try bench.change("tasks: {maxRetries: 5}\nworkers: {concurrency: 3}")
-      #expect(bench.settings.refusal == nil && bench.settings.component.isHealthy)
+      #expect(bench.settings.version.refusal == nil && bench.settings.component.isHealthy)
       #expect(bench.lines == ["INFO the configuration is valid again"])
     }
   }
@@ -102,14 +115,14 @@ private func withBench(
       try bench.change("server: {port: 9001}\nlog: {format: json}\ntasks: {maxRetries: 9}")
       #expect(bench.settings.running.server.port == 9000 && bench.settings.running.log.format == .text)
       #expect(bench.settings.running.tasks.maxRetries == 9)
-      #expect(bench.settings.waiting == ["server.port", "log.format"])
+      #expect(bench.settings.version.waiting == ["server.port", "log.format"])
       #expect(bench.settings.component.isHealthy)
       #expect(bench.settings.component.detail == "needs a restart: server.port, log.format")
       #expect(bench.lines.last == "WARNING settings were changed that need a restart settings=server.port, log.format")
       bench.settings.reload()
       #expect(bench.lines == [])
       try bench.change("server: {port: 9000}")
-      #expect(bench.settings.waiting == [] && bench.settings.component.detail == nil)
+      #expect(bench.settings.version.waiting == [] && bench.settings.component.detail == nil)
     }
   }
 
@@ -118,7 +131,8 @@ private func withBench(
       try bench.change("server: {maxBodyBytes: 20000000}\ntasks: {maxPayloadBytes: 10000000, maxRetries: 9}")
       #expect(bench.settings.running == Settings())
       #expect(
-        bench.settings.refusal?.problems.map(\.description).first?.contains("server.maxBodyBytes (8388608)") == true)
+        bench.settings.version.refusal?.problems.map(\.description).first?.contains("server.maxBodyBytes (8388608)")
+          == true)
     }
   }
 
@@ -127,7 +141,7 @@ private func withBench(
       try FileManager.default.removeItem(atPath: bench.directory + "/martlet.yaml")
       bench.settings.reload()
       #expect(bench.settings.running.tasks.maxRetries == 5)
-      #expect(bench.settings.refusal?.description.contains("there is no such file") == true)
+      #expect(bench.settings.version.refusal?.description.contains("there is no such file") == true)
     }
     try withBench("tasks: {maxRetries: 5}") { bench in
       try FileManager.default.removeItem(atPath: bench.directory + "/martlet.yaml")
@@ -136,7 +150,8 @@ private func withBench(
     }
   }
 
-  @Test func `readers meet whole versions alone, however fast they change and however often they are refused`() async throws
+  @Test func `readers meet whole versions alone, however fast they change and however often they are refused`()
+    async throws
   {
     let directory = FileManager.default.temporaryDirectory.appendingPathComponent("martlet-\(UUID())").path
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
@@ -145,16 +160,15 @@ private func withBench(
       "tasks: {maxRetries: \(number % 100)}\nworkers: {concurrency: \(number % 100 + 1)}\nretention: {deadSeconds: \(number % 100)}"
     }
     let bench = try Bench(in: directory, yaml(0))
-    let versions = Mutex<Set<Int>>([])
-    let isOver = Atomic(false)
+    let watch = Watch()
     try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 0..<2 {
         group.addTask {
-          while !isOver.load(ordering: .relaxed) {
+          while !watch.isOver.load(ordering: .relaxed) {
             let settings = bench.settings.running
             let number = settings.tasks.maxRetries
             #expect(settings.workers.concurrency == number + 1 && settings.retention.deadSeconds == Double(number))
-            versions.withLock { _ = $0.insert(number) }
+            watch.versions.withLock { _ = $0.insert(number) }
             await Task.yield()
           }
         }
@@ -163,12 +177,12 @@ private func withBench(
         try bench.change(yaml(number))
         try bench.change(yaml(number + 1) + "\ntasks.backoff.jitter: much")
         #expect(bench.settings.running.tasks.maxRetries == number)
-        while !versions.withLock({ $0.contains(number) }) { await Task.yield() }
+        while !watch.versions.withLock({ $0.contains(number) }) { await Task.yield() }
       }
-      isOver.store(true, ordering: .relaxed)
+      watch.isOver.store(true, ordering: .relaxed)
       try await group.waitForAll()
     }
-    #expect(versions.withLock(\.count) >= 60)
+    #expect(watch.versions.withLock(\.count) >= 60)
   }
 
   @Test func `the level of the log changes for all loggers that have none of their own`() {

@@ -228,9 +228,28 @@ public struct Settings: Sendable, Hashable {
   public struct Config: Sendable, Hashable {
     /// How often a running server reads them again; 0 only when it is told to, by SIGHUP.
     public var reloadSeconds: Double
+    /// AWS Systems Manager Parameter Store.
+    public var ssm: SSM
 
-    public init(reloadSeconds: Double = 10) {
+    public init(reloadSeconds: Double = 10, ssm: SSM = SSM()) {
       self.reloadSeconds = reloadSeconds
+      self.ssm = ssm
+    }
+  }
+
+  /// Settings from AWS Systems Manager Parameter Store.
+  public struct SSM: Sendable, Hashable {
+    /// Everything beneath is read: `/prod/martlet`. Nil turns it off.
+    public var path: String?
+    /// Nil is that of the environment: `AWS_REGION`, `AWS_DEFAULT_REGION`.
+    public var region: String?
+    /// Nil is AWS' own of the region.
+    public var endpoint: String?
+
+    public init(path: String? = nil, region: String? = nil, endpoint: String? = nil) {
+      self.path = path
+      self.region = region
+      self.endpoint = endpoint
     }
   }
 

@@ -103,6 +103,15 @@ extension Setting {
     Setting(
       "config.reloadSeconds", \.config.reloadSeconds, .number(0...86_400, unit: "seconds"),
       "How often a running server reads the configuration again; with 0 only on SIGHUP."),
+    Setting(
+      "config.ssm.path", \.config.ssm.path, .optionalText("path, such as `/prod/martlet`"), needsRestart: true,
+      "AWS SSM Parameter Store: every parameter beneath is a setting. Without it, off."),
+    Setting(
+      "config.ssm.region", \.config.ssm.region, .optionalText("name of a region"), needsRestart: true,
+      "Its region; by default that of `AWS_REGION` or `AWS_DEFAULT_REGION`."),
+    Setting(
+      "config.ssm.endpoint", \.config.ssm.endpoint, .optionalText("`https://…`"), needsRestart: true,
+      "Where to ask instead of AWS' own address."),
   ]
 
   static let fileKey = "config.file"
@@ -110,7 +119,7 @@ extension Setting {
   /// What later versions will do; naming it is a clear error rather than an unknown key.
   static let planned: [Setting] =
     [
-      "config.ssm.path", "config.ssm.region", "config.ssm.endpoint", "telemetry.otlp.endpoint",
+      "telemetry.otlp.endpoint"
     ].map { Setting($0, .planned, isSecret: true, "") }
 
   static let known = supported + planned
@@ -140,6 +149,7 @@ extension Settings {
     }
     return complaints + accessComplaints(settings) + eventComplaints(settings)
       + mailComplaints(settings) + noticeComplaints(settings) + redisComplaints(settings)
+      + sourceComplaints(settings)
   }
 }
 

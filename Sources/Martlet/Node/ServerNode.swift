@@ -24,16 +24,21 @@ struct ServerNode: Service {
 
   func run() async throws {
     let location = try DatabaseLocation(settings.database)
-    let builtIn = BuiltInHandlers(settings: settings)
-    let result = await Result { () async throws -> Void in try await serve(location, builtIn) }
-    await builtIn.shutdown()
+    let store = try await location.open(settings.database, logger: logger)
+    let result = await Result { () async throws -> Void in
+      live.begin(with: try await store.settingsRevision(after: 0))
+      let builtIn = BuiltInHandlers(settings: settings)
+      let result = await Result { () async throws -> Void in try await serve(location, store, builtIn) }
+      await builtIn.shutdown()
+      try result.get()
+    }
+    await store.close()
     try result.get()
     logger.info("stopped")
   }
 
-  private func serve(_ location: DatabaseLocation, _ builtIn: BuiltInHandlers) async throws {
+  private func serve(_ location: DatabaseLocation, _ store: any TaskStore, _ builtIn: BuiltInHandlers) async throws {
     let registry = try HandlerRegistry(allHandlers(builtIn))
-    let store = try await location.open(settings.database, logger: logger)
     let executor = HandlerExecutor(maxThreads: Self.threads(for: settings))
     let registryOfMetrics = PrometheusRegistry()
     var engineSettings = Self.engineSettings(settings)
@@ -43,6 +48,7 @@ struct ServerNode: Service {
     let post = settings.server.roles.contains(.notifier) ? try NoticePost(settings: settings) : nil
     engineSettings.noticeSender = post
     engineSettings.configuration = { [live] in live.component }
+    engineSettings.settingsPanel = live
     let engine = Engine(
       engineSettings, store: store, registry: registry, executor: executor, clock: SystemClock(), random: .system,
       metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)
@@ -61,7 +67,6 @@ struct ServerNode: Service {
     let result = await Result { () async throws -> Void in try await run(engine, http, store) }
     await post?.shutdown()
     await redis?.close()
-    await store.close()
     executor.shutdown()
     try result.get()
   }
@@ -78,7 +83,9 @@ struct ServerNode: Service {
     try await withGracefulShutdownHandler {
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await leaveBehind(engine, store, after: drained) }
-        group.addTask { await SettingsReloader(live, clock: SystemClock()).run() }
+        let reloader = try SettingsReloader(live, store: store, clock: SystemClock(), logger: logger)
+        engine.onSettingsChanged { reloader.wakeUp() }
+        group.addTask { await reloader.run() }
         try await withThrowingTaskGroup(of: Void.self) { parts in
           parts.addTask { await engine.run() }
           if let http {

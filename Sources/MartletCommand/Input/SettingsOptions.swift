@@ -25,10 +25,12 @@ struct SettingsOptions: ParsableArguments {
   @Option(help: ArgumentHelp("strict (fsync at every commit) or relaxed (default: strict).", valueName: "mode"))
   var durability: String?
 
-  func load() throws(CommandFailure) -> LoadedSettings { try Self.load(flags) }
+  func load() async throws(CommandFailure) -> LoadedSettings { try await loadAndKeep().loaded }
 
-  /// Where they come from, to read them again.
-  var sources: SettingsSources { Self.sources(flags) }
+  /// With where they come from, to read them again.
+  func loadAndKeep() async throws(CommandFailure) -> (loaded: LoadedSettings, sources: SettingsSources) {
+    try await Self.loadAndKeep(flags)
+  }
 
   private var flags: [String: String?] {
     [
@@ -38,9 +40,17 @@ struct SettingsOptions: ParsableArguments {
   }
 
   /// - Parameter flags: by the setting's key; nil was not given.
-  static func load(_ flags: [String: String?]) throws(CommandFailure) -> LoadedSettings {
+  static func load(_ flags: [String: String?]) async throws(CommandFailure) -> LoadedSettings {
+    try await loadAndKeep(flags).loaded
+  }
+
+  private static func loadAndKeep(
+    _ flags: [String: String?]
+  ) async throws(CommandFailure) -> (loaded: LoadedSettings, sources: SettingsSources) {
+    var sources = sources(flags)
     do throws(SettingsError) {
-      return try Settings.load(sources(flags))
+      let loaded = try await sources.load()
+      return (loaded, sources)
     } catch {
       if error.problems.count == 1 { throw CommandFailure(.usage, error.description) }
       throw CommandFailure(

@@ -64,7 +64,8 @@ package struct MetricName: Sendable, Hashable {
   package static let configGood = MetricName(
     "martlet_config_good", "1 while the configuration as it stands now is the one in force, else 0.")
   package static let configRevision = MetricName(
-    "martlet_config_revision", "The revision of the fleet's overrides that is in force on this node; 0 where there is none.")
+    "martlet_config_revision",
+    "The revision of the fleet's overrides that is in force on this node; 0 where there is none.")
 
   // MARK: The edges
 

@@ -7,6 +7,8 @@ internal import Synchronization
 package final class TaskService: Sendable {
   /// What is set for queues and types.
   package let rules: QueueService
+  /// What is set for all nodes.
+  package let settings: SettingsService
   let parts: EngineParts
   let bulkIDs: TaskIDGenerator
   private let registry: HandlerRegistry
@@ -25,8 +27,9 @@ package final class TaskService: Sendable {
   init(
     _ parts: EngineParts, registry: HandlerRegistry, storeNote: String?, relays: [OutboxRelay], stream: EventStream?,
     notifier: Notifier?, keys: KeyShortcut?, accelerators: Accelerators?,
-    configuration: (@Sendable () -> Readiness.Component)?
+    configuration: (@Sendable () -> Readiness.Component)?, settings: (any SettingsPanel)?
   ) {
+    self.settings = SettingsService(parts, settings ?? NoSettings())
     self.configuration = configuration
     self.notifier = notifier
     self.relays = relays

@@ -75,7 +75,8 @@ package final class HandlerExecutor: TaskExecutor, Sendable {
         Thread.sleep(forTimeInterval: 0.005)
         let next = condition.withLock { state -> Bool? in
           guard state.first < state.jobs.count, state.threads < maxThreads.load(ordering: .relaxed),
-            !state.isShutDown else {
+            !state.isShutDown
+          else {
             state.isWatched = false
             return nil
           }

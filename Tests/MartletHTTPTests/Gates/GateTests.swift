@@ -1,5 +1,6 @@
 // The gate over HTTP: what a client sees, with every kind of credential and with none.
 
+internal import HTTPTypes
 internal import MartletCore
 internal import MartletTestKit
 internal import ScriptedServer

@@ -67,11 +67,12 @@ internal import Testing
 
   @Test func `each key has a bucket of its own, and their number is bounded`() {
     let clock = HandClock()
-    let buckets = TokenBuckets<Int>(RateLimit(perSecond: 1, burst: 1), capacity: 100, clock: clock)
-    #expect(buckets.take(1).isEnough && !buckets.take(1).isEnough && buckets.take(2).isEnough)
-    #expect(!buckets.level(1).isEnough && buckets.level(3).isEnough)
-    for key in 0..<49 { _ = buckets.take(key) }
-    #expect(!buckets.take(1).isEnough)
+    let buckets = TokenBuckets<Int>(capacity: 100, clock: clock)
+    let limit = RateLimit(perSecond: 1, burst: 1)
+    #expect(buckets.take(1, limit).isEnough && !buckets.take(1, limit).isEnough && buckets.take(2, limit).isEnough)
+    #expect(!buckets.level(1, limit).isEnough && buckets.level(3, limit).isEnough)
+    for key in 0..<49 { _ = buckets.take(key, limit) }
+    #expect(!buckets.take(1, limit).isEnough)
   }
 
   @Test func `a table forgets what was not used for longest, and holds no more than its capacity`() {
