@@ -149,6 +149,7 @@ let package = Package(
         "MartletSQLite", "MartletTelemetry",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Configuration", package: "swift-configuration"),
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "NIOCore", package: "swift-nio"),
@@ -238,6 +239,9 @@ let package = Package(
       name: "MailServer", dependencies: ["ChildProcess"], path: "Tests/MailServer",
       exclude: ["requirements.txt", "server.py"], swiftSettings: settings),
     .target(
+      name: "AWSServer", dependencies: ["ChildProcess"], path: "Tests/AWSServer",
+      exclude: ["requirements.txt", "server.py"], swiftSettings: settings),
+    .target(
       name: "OTLPReceiver", dependencies: ["ChildProcess"], path: "Tests/OTLPReceiver",
       exclude: ["receiver.py", "requirements.txt"], swiftSettings: settings),
     .target(
@@ -312,7 +316,8 @@ let package = Package(
     .testTarget(
       name: "MartletTests",
       dependencies: [
-        "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "MartletTelemetry", "ScriptedServer", "SpanReading",
+        "AWSServer", "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "MartletTelemetry", "ScriptedServer",
+        "SpanReading",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -353,7 +358,8 @@ let package = Package(
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "ChildProcess", "KafkaBroker", "MailServer", "MartletCore", "OTLPReceiver", "PostgresServer", "RabbitServer",
+        "AWSServer", "ChildProcess", "KafkaBroker", "MailServer", "MartletCore", "OTLPReceiver", "PostgresServer",
+        "RabbitServer",
         "RedisServer", "ScriptedServer",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOCore", package: "swift-nio"),

@@ -14,13 +14,16 @@ internal import UnixSignals
 /// try await MartletServer(handlers: [ResizeImage()]).run()
 /// ```
 public struct MartletServer: Sendable {
-  private let settings: Settings
+  /// Nil as long as AWS SSM was not asked.
+  private let loaded: LoadedSettings?
+  private let sources: SettingsSources
   private let handlers: [any TaskHandler]
-  private let logger: Logger
+  /// Nil: our own.
+  private let logger: Logger?
   private let onStart: @Sendable (StartedNode) -> Void
 
   /// - Parameters:
-  ///   - settings: nil reads them as `martlet serve` does: environment, then `martlet.yaml`, then defaults.
+  ///   - settings: nil reads them as `martlet serve` does, again and again: environment, then `martlet.yaml`, then defaults.
   ///   - handlers: besides the built-in ones; one of the same type takes the built-in one's place.
   ///   - logger: by default to standard error, as the settings say.
   ///   - onStart: called once when the node serves; by default its banner is printed.
@@ -29,34 +32,47 @@ public struct MartletServer: Sendable {
     settings: Settings? = nil, handlers: [any TaskHandler] = [], logger: Logger? = nil,
     onStart: @escaping @Sendable (StartedNode) -> Void = { $0.printBanner() }
   ) throws {
-    let settings = try settings ?? Self.settingsOfTheProcess()
-    try settings.check()
-    self.settings = settings
+    try settings?.check()
+    let environment = ProcessInfo.processInfo.environment
+    let sources =
+      settings.map { SettingsSources(environment: environment, program: $0) }
+      ?? SettingsSources(environment: environment, workingDirectory: FileManager.default.currentDirectoryPath)
+    let asksSSM = Settings.config(of: sources).config.ssm.path != nil
+    self.init(
+      asksSSM ? nil : try Settings.load(sources), from: sources, handlers: handlers, logger: logger, onStart: onStart)
+  }
+
+  /// With settings that were loaded, and can be again.
+  package init(
+    _ loaded: LoadedSettings?, from sources: SettingsSources, handlers: [any TaskHandler] = [], logger: Logger? = nil,
+    onStart: @escaping @Sendable (StartedNode) -> Void = { $0.printBanner() }
+  ) {
+    self.loaded = loaded
+    self.sources = sources
     self.handlers = handlers
-    self.logger = logger ?? LineLogHandler.logger(settings.log)
+    self.logger = logger
     self.onStart = onStart
   }
 
   /// Serves until SIGTERM or SIGINT, then drains and returns. A second signal ends the process at once; leases heal.
   /// - Throws: what kept it from starting, or from going on, with a description that is one line for people.
   public func run() async throws {
+    var sources = sources
+    let loaded = if let loaded { loaded } else { try await sources.load() }
+    let logLevel = Live(loaded.settings.log.level)
+    let logger = logger ?? LineLogHandler.logger(loaded.settings.log.format, level: logLevel)
     var quiet = logger
     quiet.logLevel = .critical
-    let node = ServerNode(settings: settings, handlers: handlers, logger: logger, onStart: onStart)
+    let live = LiveSettings(loaded, from: sources, logger: logger)
+    live.onChange { logLevel.replace(with: $0.log.level) }
+    let node = ServerNode(live: live, handlers: handlers, logger: logger, onStart: onStart)
     let group = ServiceGroup(
       services: [node], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
     try await withThrowingTaskGroup(of: Void.self) { tasks in
-      tasks.addTask { [logger] in await exitAtSecondSignal(logger) }
+      tasks.addTask { await exitAtSecondSignal(logger) }
       defer { tasks.cancelAll() }
       try await group.run()
     }
-  }
-
-  private static func settingsOfTheProcess() throws(SettingsError) -> Settings {
-    try Settings.load(
-      flags: [:], environment: ProcessInfo.processInfo.environment,
-      workingDirectory: FileManager.default.currentDirectoryPath
-    ).settings
   }
 }
 

@@ -33,6 +33,7 @@ struct MartletCommand: AsyncParsableCommand {
       StatsCommand.self,
       NotificationsCommand.self,
       AuditCommand.self,
+      SettingsCommand.self,
       KeysCommand.self,
       TokenCommand.self,
       HealthCommand.self,

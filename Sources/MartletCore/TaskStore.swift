@@ -6,7 +6,7 @@
 // repeat. Time is the store's own clock.
 
 package protocol TaskStore: WorkSource, QueueBook, ScheduleBook, APIKeyBook, AuditBook, BulkBook, ExplainBook,
-  HistoryBook, OutboxBook, StreamBook, NoticeBook
+  HistoryBook, OutboxBook, StreamBook, NoticeBook, SettingsBook
 {
   /// The store's clock.
   func now() async throws(StoreError) -> Timestamp
@@ -139,7 +139,7 @@ package enum StoreHint: Sendable, Hashable {
   case unadmitted
   /// READY tasks in these lanes could not be given out, and can in (about) this time: a bucket will hold a token.
   case later(Set<Lane>, Duration)
-  /// Settings of queues or types were changed.
+  /// Settings of queues, of types or of all nodes were changed.
   case settings
   /// A schedule is to be looked at.
   case schedules

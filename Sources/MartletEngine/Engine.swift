@@ -33,8 +33,34 @@ package struct EngineSettings: Sendable {
   package var accelerators: Accelerators?
   /// Nil: nothing is traced.
   package var spans: SpanSource?
+  /// For `/health/ready`: how the node's configuration fares.
+  package var configuration: (@Sendable () -> Readiness.Component)?
+  /// What is known of the node's settings. Nil: there are none.
+  package var settingsPanel: (any SettingsPanel)?
 
   package init() {}
+
+  /// What of it can change while the engine runs.
+  package var tuning: EngineTuning {
+    EngineTuning(
+      defaults: defaults, retention: retention, concurrency: worker?.concurrency ?? 0, grace: worker?.grace ?? .zero)
+  }
+}
+
+/// What of an engine's settings can change while it runs. A submission goes by one version of it.
+package struct EngineTuning: Sendable {
+  package var defaults: TaskDefaults
+  package var retention: RetentionPolicy
+  /// Of the node's worker, where it has one; as is the next.
+  package var concurrency: Int
+  package var grace: Duration
+
+  package init(defaults: TaskDefaults, retention: RetentionPolicy, concurrency: Int, grace: Duration) {
+    self.defaults = defaults
+    self.retention = retention
+    self.concurrency = concurrency
+    self.grace = grace
+  }
 }
 
 package final class Engine: Sendable {
@@ -63,7 +89,7 @@ package final class Engine: Sendable {
     self.settings = settings
     let parts = EngineParts(
       store: store, clock: clock, random: random, metrics: metrics, logger: logger,
-      keyRetention: settings.retention.keys, noticeProblem: settings.noticeProblem, spans: settings.spans)
+      tuning: settings.tuning, noticeProblem: settings.noticeProblem, spans: settings.spans)
     self.parts = parts
     let stream = settings.streamKept.map { _ in EventStream(parts) }
     relays =
@@ -76,8 +102,9 @@ package final class Engine: Sendable {
     self.dispatch = dispatch
     keys = settings.accelerators.map { KeyShortcut($0.keys, parts) }
     service = TaskService(
-      parts, registry: registry, defaults: settings.defaults, storeNote: settings.storeNote, relays: relays,
-      stream: stream, notifier: notifier, keys: keys, accelerators: settings.accelerators)
+      parts, registry: registry, storeNote: settings.storeNote, relays: relays, stream: stream, notifier: notifier,
+      keys: keys, accelerators: settings.accelerators, configuration: settings.configuration,
+      settings: settings.settingsPanel)
     schedules = ScheduleService(parts, service.submitter, zones: settings.zones)
     let source = WorkDesk(parts, dispatch)
     let broker = ClaimBroker(source: source, clock: clock, random: random, logger: logger)
@@ -151,6 +178,17 @@ package final class Engine: Sendable {
     finished.ring()
   }
 
+  /// Goes by this from now on; what has begun ends as it began.
+  package func tune(_ tuning: EngineTuning) {
+    parts.tuning.replace(with: tuning)
+    worker?.resize(to: tuning.concurrency, grace: tuning.grace)
+  }
+
+  /// Calls `listener` when this node hears that settings were changed somewhere; only ever a hint.
+  package func onSettingsChanged(_ listener: @escaping @Sendable () -> Void) {
+    parts.wakeUp.onSettingsChanged(listener)
+  }
+
   /// Attempts under way on this node.
   package var busy: Int { worker?.busy ?? 0 }
 
@@ -163,7 +201,7 @@ package final class Engine: Sendable {
     if settings.isScheduler {
       duties += [
         .promoter(parts), .settler(parts), .admitter(parts), .rescuer(parts),
-        .pruner(parts, policy: settings.retention), .bulkRunner(parts), .sinkKeeper(parts),
+        .pruner(parts), .bulkRunner(parts), .sinkKeeper(parts),
         .scheduleRunner(parts, service.submitter, zones: settings.zones),
       ]
     }
@@ -198,8 +236,7 @@ final class EngineParts: Sendable {
   let board = CompletionBoard()
   let storeTime: StoreTime
   let probe: StoreProbe
-  /// How long an idempotency key lives at least.
-  let keyRetention: Duration
+  let tuning: Live<EngineTuning>
   /// Rings for the next look at actions in bulk.
   let bulk = Alarm()
   let notices = NoticeBell()
@@ -209,10 +246,10 @@ final class EngineParts: Sendable {
 
   init(
     store: any TaskStore, clock: any EngineClock, random: RandomSource, metrics: TaskMetrics, logger: Logger,
-    keyRetention: Duration, noticeProblem: @escaping @Sendable (NoticeTarget) -> String?, spans: SpanSource? = nil
+    tuning: EngineTuning, noticeProblem: @escaping @Sendable (NoticeTarget) -> String?, spans: SpanSource? = nil
   ) {
     self.spans = spans
-    self.keyRetention = keyRetention
+    self.tuning = Live(tuning)
     self.noticeProblem = noticeProblem
     self.store = store
     self.clock = clock
@@ -222,6 +259,9 @@ final class EngineParts: Sendable {
     storeTime = StoreTime(store: store, clock: clock)
     probe = StoreProbe(clock: clock) { () throws(StoreError) in try await store.check() }
   }
+
+  /// How long an idempotency key lives at least.
+  var keyRetention: Duration { tuning.current.retention.keys }
 
   /// Runs a store call and measures it; where what it is about is traced, as a span.
   /// - Parameter items: how many callers' wishes it gathers, where it gathers them.

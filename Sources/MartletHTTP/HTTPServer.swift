@@ -108,6 +108,11 @@ package struct HTTPServer: Service {
       random: random, spans: spans, logger: logger)
   }
 
+  /// Counts the requests of each credential by this from now on; nil counts none.
+  package func limitRequests(_ limit: RateLimit?) {
+    gate?.limitRequests(limit)
+  }
+
   /// Serves until it is told to stop; then takes no new connection, answers long polls at once and finishes the
   /// requests that have begun.
   /// - Throws: `ListenFailure` when the address cannot be had, `AuthFailure` when the authentication is not as it should be,

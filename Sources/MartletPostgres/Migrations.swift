@@ -26,9 +26,10 @@ struct Migrations: Sendable {
     ("V0009_outbox", PackageResources.V0009_outbox_sql),
     ("V0010_stream", PackageResources.V0010_stream_sql),
     ("V0011_notices", PackageResources.V0011_notices_sql),
+    ("V0012_settings", PackageResources.V0012_settings_sql),
   ]
 
-  /// None of these has been released yet, so none has an older node to work beside it.
+  /// The release before this one knows the first step alone, and cannot work beside the others.
   static let known = all.map { step in
     Migration(name: step.name, sql: String(decoding: step.sql, as: UTF8.self), worksBeside: nil)
   }

@@ -546,6 +546,32 @@ def _(s):
     return f"{len(workers)} workers, {stats['byStatus']['SUCCESS']} succeeded, audit knows {', '.join(sorted(actions))}"
 
 
+@line("2", "settings: every one with value and source; overrides for all nodes, validated, audited, taken back")
+def _(s):
+    def row(key, server=None):
+        return next(row for row in s.get("/settings", server=server).json["settings"] if row["key"] == key)
+
+    def everywhere(key, value, source):
+        eventually(lambda: all((row(key, place)["value"], row(key, place)["source"]) == (value, source)
+                               for place in s.addresses), 60, f"{key} is {value} on all nodes")
+    before = s.get("/settings").json["revision"]
+    expect(row("tasks.maxRetries")["override"] is None and row("tasks.maxRetries")["source"] == "default")
+    place = s.addresses[0]
+    changed = s.call("PATCH", "/settings", {"tasks.maxRetries": 9, "tasks": {"leaseSeconds": 33}}, server=place)
+    expect(changed.status == 200 and changed.json["revision"] == before + 1, changed)
+    task = s.post("/tasks", {"type": "walk-nobody"}, server=place).json
+    expect(task["retries"] == 9 and task["leaseSeconds"] == 33, task)
+    everywhere("tasks.maxRetries", 9, "fleet")
+    problem(s.call("PATCH", "/settings", {"tasks.maxRetries": 101, "auth.jwt.secret": "x"}), 422, "invalid", "/auth.jwt.secret")
+    problem(s.call("PATCH", "/settings", {"tasks.maxRetrys": 1}), 422, "invalid", "/tasks.maxRetrys")
+    expect(s.post("/settings/revert", {"revision": before}).status == 200)
+    everywhere("tasks.maxRetries", 3, "default")
+    revisions = s.get("/settings/revisions").json["data"]
+    expect([revision["revision"] for revision in revisions[:2]] == [before + 2, before + 1], revisions)
+    expect(s.get("/audit?action=settings.update").json["data"], "the audit")
+    return "9 retries on all nodes, then 3 again"
+
+
 # 3. Workers in any language
 
 def take(s, type, **more):
@@ -662,7 +688,8 @@ def _(s):
             ["tasks", "list"], ["tasks", "show", id], ["tasks", "explain", id], ["dead-letters", "list"], ["queues", "list"],
             ["queues", "show", "default"], ["queues", "set", "walk-cli", "--concurrency", "3"], ["queues", "pause", "walk-cli"],
             ["queues", "resume", "walk-cli"], ["types", "list"], ["types", "show", "email"], ["schedules", "list"], ["workers"],
-            ["stats"], ["audit"]):
+            ["stats"], ["audit"], ["settings", "list"], ["settings", "set", "tasks.maxRetries=4"], ["settings", "unset", "tasks.maxRetries"],
+            ["settings", "history"], ["settings", "revert"], ["settings", "revert", "0"]):
         for form in ([], ["--json"]):
             done = run(*arguments, *form)
             expect(done.returncode == 0, f"{arguments}: {done.stderr}")

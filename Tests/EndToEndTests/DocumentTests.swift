@@ -46,7 +46,7 @@ extension EndToEnd {
       let key = String(repeating: "k", count: 40)
       // Whoever fails to get in too often has to wait: each part of the routes is tried on a server of its own.
       let parts = [
-        "^/(tasks|leases|graphs)", "^/(dead-letters|bulk|api-keys|audit)", "^/(schedules|queues)",
+        "^/(tasks|leases|graphs)", "^/(dead-letters|bulk|api-keys|audit|settings)", "^/(schedules|queues)",
         "^/(types|workers|stats|health|version|metrics|openapi|docs|$)",
       ]
       for part in parts {

@@ -93,6 +93,7 @@ struct HTTPHarness: Sendable {
     var settings = EngineSettings()
     settings.spans = spans
     settings.isScheduler = false
+    settings.settingsPanel = PanelStub()
     settings.streamKept = streamKept
     return Engine(
       settings, store: store, registry: try HandlerRegistry(handlers), executor: globalConcurrentExecutor,

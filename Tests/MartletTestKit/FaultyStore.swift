@@ -12,6 +12,7 @@ package enum StoreOperation: String, CaseIterable, Sendable {
   case attend, takeEntries, stories, settleEntries, release, sinks
   case appendToStream, streamPage, pruneStream
   case takeNotices, settleNotices, notices, notice, resend, abandonNotices, waitingNotices
+  case settingsRevision, writeSettings, settingsRevisions
   case putSchedule, deleteSchedule, schedule, schedules, dueSchedules, advanceSchedules
 }
 

@@ -11,6 +11,8 @@ struct MemoryState {
   var types: [String: TypeSettings] = [:]
   /// What is to be told of the transaction under way.
   var hints: [StoreHint] = []
+  /// Of all nodes, the latest last.
+  var settings: [(note: Int64, revision: SettingsRevision)] = []
   /// When a type last had to give way in the line for a key.
   var gaveWay: [MemoryLine: [String: Timestamp]] = [:]
   var apiKeys = MemoryAPIKeys()

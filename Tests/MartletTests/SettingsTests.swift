@@ -356,7 +356,10 @@ struct WrongSettingsTests {
         "tasks.maxPayloadBytes = \"10000000\" (martlet.yaml:1): is more than server.maxBodyBytes (8388608) lets through"
       ),
       ("config: {file: x}", "config.file (martlet.yaml:1): cannot be set inside the file itself"),
-      ("config: {ssm.path: /martlet}", "config.ssm.path (martlet.yaml:1): is not supported by this version yet"),
+      (
+        "config: {ssm.path: martlet}",
+        "config.ssm.path = \"martlet\" (martlet.yaml:1): must begin with / and have only A-Z a-z 0-9 . - _ / in it"
+      ),
       (
         "redis: {url: 'http://x'}",
         "redis.url = (hidden) (martlet.yaml:1): the Redis URL must begin with redis:// or rediss://"
@@ -388,9 +391,9 @@ struct WrongSettingsTests {
   @Test("are refused in the environment too, by name")
   func inTheEnvironment() throws {
     #expect(
-      try problems(environment: ["MARTLET_CONFIG_SSM_PATH": "/x", "MARTLET_AUTH_BOOTSTRAP_KEY": "hush"]) == [
-        "config.ssm.path (MARTLET_CONFIG_SSM_PATH): is not supported by this version yet",
+      try problems(environment: ["MARTLET_CONFIG_SSM_PATH": "x", "MARTLET_AUTH_BOOTSTRAP_KEY": "hush"]) == [
         "auth.bootstrapKey = (hidden) (MARTLET_AUTH_BOOTSTRAP_KEY): must have 32 to 512 visible ASCII characters and no spaces",
+        "config.ssm.path = \"x\" (MARTLET_CONFIG_SSM_PATH): must begin with / and have only A-Z a-z 0-9 . - _ / in it",
       ])
     #expect(
       try problems(environment: ["MARTLET_PORT": "80"])[0]

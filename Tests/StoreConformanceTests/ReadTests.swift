@@ -508,6 +508,9 @@ import Testing
         ("resend", { _ = try await store.resend(notice: notice, actor: "a") }),
         ("abandonNotices", { _ = try await store.abandonNotices(limit: 1) }),
         ("waitingNotices", { _ = try await store.waitingNotices() }),
+        ("settingsRevision", { _ = try await store.settingsRevision(after: 0) }),
+        ("writeSettings", { _ = try await store.write(NewSettingsRevision([:], to: [:], of: 0, by: "a")) }),
+        ("settingsRevisions", { _ = try await store.settingsRevisions(before: nil, limit: 1) }),
       ]
       let calls = own + ScheduleTests.calls(of: store)
       #expect(calls.map(\.0) == StoreOperation.allCases.map(\.rawValue))

@@ -110,7 +110,7 @@ private struct YAMLEntries {
 
   private mutating func read(_ value: Node, named name: String, at key: Node) {
     let setting = Setting.byAlias[name] ?? Setting.byKey[name]
-    let isSection = setting == nil && Setting.known.contains { $0.key.hasPrefix(name + ".") }
+    let isSection = setting == nil && Setting.supported.contains { $0.key.hasPrefix(name + ".") }
     let place = origin(key)
     func complain(_ detail: String) {
       problems.append(SettingsProblem(key: name, source: place, detail: detail))

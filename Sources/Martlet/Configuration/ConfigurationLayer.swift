@@ -1,5 +1,5 @@
 // One source of settings: what it gives and where exactly each value stands in it. `Settings.load` stacks layers in the order
-// of their precedence; the overrides of the fleet and AWS SSM will be two more.
+// of their precedence.
 
 internal import Configuration
 internal import MartletCore
@@ -8,6 +8,8 @@ struct ConfigurationLayer: Sendable {
   let provider: any ConfigProvider
   /// By key, for messages: `--port`, `MARTLET_SERVER_PORT`, `martlet.yaml:12`.
   let origins: [String: String]
+  /// Keys whose values here must not be shown, whatever setting it is.
+  private(set) var secrets: Set<String> = []
 
   /// A value as its source has it.
   struct Entry {
@@ -15,6 +17,8 @@ struct ConfigurationLayer: Sendable {
     var name: String
     var value: RawSetting
     var origin: String
+    /// Its source keeps it secret.
+    var isSecret = false
   }
 
   /// Keeps what belongs to a supported setting and complains about all else: unknown names, settings of later versions, lists
@@ -25,14 +29,9 @@ struct ConfigurationLayer: Sendable {
     var origins: [String: String] = [:]
     for entry in entries {
       guard let setting = Setting.byKey[entry.name] else {
-        let hint = suggestion(for: entry.name, among: Setting.known.map(\.key))
+        let hint = suggestion(for: entry.name, among: Setting.supported.map(\.key))
         problems.append(
           SettingsProblem(key: entry.name, source: entry.origin, detail: "is not a known setting" + hint))
-        continue
-      }
-      guard setting.support != .planned else {
-        problems.append(
-          SettingsProblem(key: setting.key, source: entry.origin, detail: "is not supported by this version yet"))
         continue
       }
       guard let value = setting.normalized(entry.value) else {
@@ -44,14 +43,18 @@ struct ConfigurationLayer: Sendable {
         if other != value {
           problems.append(
             SettingsProblem(
-              key: setting.key, value: setting.shown(value), source: entry.origin,
-              detail: "differs from \(setting.shown(other)) in \(origins[setting.key] ?? name); give one of them"))
+              key: setting.key, value: entry.isSecret ? Secrets.hidden : setting.shown(value), source: entry.origin,
+              detail:
+                "differs from \(entry.isSecret ? Secrets.hidden : setting.shown(other)) in \(origins[setting.key] ?? name); give one of them"
+            ))
         }
         continue
       }
+      if entry.isSecret { secrets.insert(setting.key) }
       raw[setting.key] = value
       origins[setting.key] = entry.origin
-      values[AbsoluteConfigKey(ConfigKey(setting.key))] = ConfigValue(value.content, isSecret: setting.isSecret)
+      values[AbsoluteConfigKey(ConfigKey(setting.key))] = ConfigValue(
+        value.content, isSecret: setting.isSecret || entry.isSecret)
     }
     provider = InMemoryProvider(name: name, values: values)
     self.origins = origins
@@ -71,7 +74,7 @@ struct ConfigurationLayer: Sendable {
       if let setting = Setting.byEnvironmentName[name] ?? Setting.byAlias[name] {
         entries.append(Entry(name: setting.key, value: .text(value), origin: name))
       } else if name.hasPrefix("MARTLET_"), !otherVariables.contains(name) {
-        var hint = suggestion(for: name, among: Setting.known.map(\.environmentName))
+        var hint = suggestion(for: name, among: Setting.supported.map(\.environmentName))
         if value.hasPrefix("tcp://") || name.hasPrefix("MARTLET_SERVICE_") || name.hasPrefix("MARTLET_PORT") {
           hint += "; if Kubernetes made it for a Service, set enableServiceLinks: false"
         }
@@ -90,7 +93,7 @@ struct ConfigurationLayer: Sendable {
 
 extension Setting {
   /// Trimmed; a text with commas is a list where one is wanted. Nil for a list where none belongs.
-  fileprivate func normalized(_ raw: RawSetting) -> RawSetting? {
+  func normalized(_ raw: RawSetting) -> RawSetting? {
     switch raw {
     case .text(let text) where isList:
       .list(text.split(separator: ",").map { $0.trimmed }.filter { !$0.isEmpty })
@@ -111,7 +114,7 @@ extension RawSetting {
 
 /// `; did you mean …?` for the nearest name, or for one that ends like it (`port` for `server.port`), or for the nearest section;
 /// empty if there is none.
-private func suggestion(for name: String, among names: [String]) -> String {
+func suggestion(for name: String, among names: [String]) -> String {
   let ending =
     name.hasPrefix("MARTLET_") ? name.dropFirst("MARTLET".count) : "." + name.split(separator: ".").suffix(1).joined()
   let similar = names.first { $0.lowercased().hasSuffix(ending.lowercased()) }

@@ -6,8 +6,6 @@ package struct Setting: Sendable {
     case full
     /// Accepted because the contract names it; nothing in this version asks for it.
     case withoutEffect
-    /// Known, and refused until a later version can do it.
-    case planned
   }
 
   package let key: String
@@ -24,12 +22,17 @@ package struct Setting: Sendable {
   package let alias: String?
   package let isSecret: Bool
   package let isList: Bool
-  /// False for what a running server could take over; nothing is reloaded yet.
+  /// False for what a running server takes over.
   package let needsRestart: Bool
 
   let read: @Sendable (RawSetting, inout Settings) -> Complaint?
   let check: @Sendable (Settings) -> Complaint?
   let show: @Sendable (Settings) -> String
+  /// What stands there, as JSON has it.
+  let value: @Sendable (Settings) -> SettingValue
+  let isSame: @Sendable (Settings, Settings) -> Bool
+  /// From the first to the second.
+  let copy: @Sendable (Settings, inout Settings) -> Void
 
   /// `MARTLET_`, upper case, an underscore for each dot and each hump.
   package var environmentName: String {
@@ -58,6 +61,29 @@ package struct Setting: Sendable {
     switch scalar.properties.generalCategory {
     case .control, .lineSeparator, .paragraphSeparator: true
     default: false
+    }
+  }
+}
+
+/// A value as JSON has it.
+enum SettingValue: Sendable, Hashable {
+  case none
+  case text(String)
+  case whole(Int)
+  case number(Double)
+  case yesOrNo(Bool)
+  case list([String])
+
+  /// - Parameter shown: what a setting without a value of its own stands for, or how a value is written that JSON does not know.
+  init(_ value: some Sendable, shown: String, isList: Bool) {
+    switch value {
+    case let list as [String]: self = .list(list)
+    case let number as Int: self = .whole(number)
+    case let number as Double: self = .number(number)
+    case let flag as Bool: self = .yesOrNo(flag)
+    case is Bool? where ["true", "false"].contains(shown): self = .yesOrNo(shown == "true")
+    default:
+      self = isList ? .list(shown.split(separator: ",").map(String.init)) : shown.isEmpty ? .none : .text(shown)
     }
   }
 }
@@ -94,7 +120,7 @@ struct Complaint: Sendable, Hashable, ExpressibleByStringInterpolation {
 
 extension Setting {
   /// A setting that is one field of `Settings`.
-  init<Value>(
+  init<Value: Equatable>(
     _ key: String, _ path: any WritableKeyPath<Settings, Value> & Sendable, _ form: Form<Value>, flag: String? = nil,
     alias: String? = nil, isSecret: Bool = false, needsRestart: Bool = false,
     show: (@Sendable (Settings) -> String)? = nil, _ summary: String
@@ -119,6 +145,9 @@ extension Setting {
     }
     check = { form.complaint($0[keyPath: path]) }
     self.show = show
+    value = { SettingValue($0[keyPath: path], shown: show($0), isList: form.isList) }
+    isSame = { $0[keyPath: path] == $1[keyPath: path] }
+    copy = { source, target in target[keyPath: path] = source[keyPath: path] }
   }
 
   /// A setting that `Settings` has no field for.
@@ -141,6 +170,9 @@ extension Setting {
     read = { _, _ in nil }
     check = { _ in nil }
     show = { _ in defaultValue }
+    value = { _ in defaultValue.isEmpty ? .none : .text(defaultValue) }
+    isSame = { _, _ in true }
+    copy = { _, _ in }
   }
 }
 

@@ -85,6 +85,9 @@ extension Settings {
     return TLSFiles(certificate: certificate, key: key)
   }
 
+  /// Nil: unlimited.
+  var requestLimit: MartletHTTP.RateLimit? { rateLimit.limit }
+
   private var means: AuthConfiguration {
     AuthConfiguration(
       jwt: .init(

@@ -221,52 +221,52 @@ extension Settings {
 extension Setting {
   static let notices: [Setting] = [
     Setting(
-      "notifications.type", \.notifications.type, .choice, alias: "NOTIFICATION_TYPE", needsRestart: true,
+      "notifications.type", \.notifications.type, .choice, alias: "NOTIFICATION_TYPE",
       "Who is told how tasks ended that say it neither themselves nor by their type or queue: `webhook`, `email` or nobody."
     ),
     Setting(
       "notifications.on", \.notifications.on, .list("list of `SUCCESS`, `DEAD`, `CANCELLED`") { _ in nil },
-      needsRestart: true, "Of which endings they are told."),
+      "Of which endings they are told."),
     Setting(
-      "notifications.webhook.url", \.notifications.webhook.url, .optionalText("`https://…`"), needsRestart: true,
+      "notifications.webhook.url", \.notifications.webhook.url, .optionalText("`https://…`"),
       "The receiver of `notifications.type` `webhook`."),
     Setting(
       "notifications.webhook.secret", \.notifications.webhook.secret, .list("list of `whsec_…`") { _ in nil },
-      isSecret: true, needsRestart: true,
+      isSecret: true,
       "Signs all webhooks of notices (Standard Webhooks). While one takes another's place both are named, the new one first."
     ),
     Setting(
-      "notifications.email.to", \.notifications.email.to, .list("list of addresses") { _ in nil }, needsRestart: true,
+      "notifications.email.to", \.notifications.email.to, .list("list of addresses") { _ in nil },
       "The receivers of `notifications.type` `email`."),
     Setting(
-      "notifications.email.templates", \.notifications.email.templates, .optionalText("folder"), needsRestart: true,
+      "notifications.email.templates", \.notifications.email.templates, .optionalText("folder"),
       "A folder with `subject.txt`, `text.txt` and `html.html` for mails of notices; what is missing is the built-in one."
     ),
   ]
 
   static let mail: [Setting] = [
     Setting(
-      "notifications.smtp.host", \.notifications.smtp.host, .optionalText("name or address"), needsRestart: true,
+      "notifications.smtp.host", \.notifications.smtp.host, .optionalText("name or address"),
       "The mail server by which notices and `SEND_EMAIL` send. Without it, `SEND_EMAIL` only logs, and notices by mail wait for a node that has one."
     ),
     Setting(
-      "notifications.smtp.port", \.notifications.smtp.port, .optionalWhole(1...65_535), needsRestart: true,
+      "notifications.smtp.port", \.notifications.smtp.port, .optionalWhole(1...65_535),
       "Its port. By default 587, with `implicit` 465, with `none` 25."),
     Setting(
-      "notifications.smtp.user", \.notifications.smtp.user, .optionalText("text"), needsRestart: true,
+      "notifications.smtp.user", \.notifications.smtp.user, .optionalText("text"),
       "Whom to log in as; without it, nobody."),
     Setting(
       "notifications.smtp.password", \.notifications.smtp.password, .optionalText("text"), isSecret: true,
-      needsRestart: true, "The password of the login."),
+      "The password of the login."),
     Setting(
-      "notifications.smtp.tls", \.notifications.smtp.tls, .choice, needsRestart: true,
+      "notifications.smtp.tls", \.notifications.smtp.tls, .choice,
       "`starttls` asks for TLS before anything is said, `implicit` begins with it, `none` goes without; then no login either, but on loopback."
     ),
     Setting(
-      "notifications.smtp.ca", \.notifications.smtp.ca, .optionalText("file"), needsRestart: true,
+      "notifications.smtp.ca", \.notifications.smtp.ca, .optionalText("file"),
       "Certificates (PEM) to trust instead of the system's."),
     Setting(
-      "notifications.email.from", \.notifications.email.from, .optionalText("address"), needsRestart: true,
+      "notifications.email.from", \.notifications.email.from, .optionalText("address"),
       "Who sends where a mail does not say so: `Martlet <martlet@example.com>`."),
   ]
 }

@@ -1,4 +1,4 @@
-// Every decision an installation can make, read once at start and never asked for again. `martlet serve` gets them from
+// Every decision an installation can make. A running server asks again for those that can change while it runs (`LiveSettings`). `martlet serve` gets them from
 // `Settings.load`; an embedder may fill them in by hand and pass them to `MartletServer`.
 
 public import Logging
@@ -34,6 +34,8 @@ public struct Settings: Sendable, Hashable {
   public var telemetry: Telemetry
   /// The server's own log.
   public var log: Log
+  /// Where these settings come from.
+  public var config: Config
 
   /// Everything has a default: one node on this machine, with a SQLite file in the working directory.
   public init(
@@ -41,7 +43,8 @@ public struct Settings: Sendable, Hashable {
     tasks: Tasks = Tasks(),
     retention: Retention = Retention(), idempotency: Idempotency = Idempotency(), network: Network = Network(),
     auth: Auth = Auth(), rateLimit: RateLimit = RateLimit(), events: Events = Events(),
-    notifications: Notifications = Notifications(), telemetry: Telemetry = Telemetry(), log: Log = Log()
+    notifications: Notifications = Notifications(), telemetry: Telemetry = Telemetry(), log: Log = Log(),
+    config: Config = Config()
   ) {
     self.server = server
     self.database = database
@@ -57,6 +60,7 @@ public struct Settings: Sendable, Hashable {
     self.notifications = notifications
     self.telemetry = telemetry
     self.log = log
+    self.config = config
   }
 
   /// What listens, and what this process does.
@@ -217,6 +221,35 @@ public struct Settings: Sendable, Hashable {
     public init(level: Logger.Level = .info, format: LogFormat = .text) {
       self.level = level
       self.format = format
+    }
+  }
+
+  /// Where these settings come from, besides flags and environment.
+  public struct Config: Sendable, Hashable {
+    /// How often a running server reads them again; 0 only when it is told to, by SIGHUP.
+    public var reloadSeconds: Double
+    /// AWS Systems Manager Parameter Store.
+    public var ssm: SSM
+
+    public init(reloadSeconds: Double = 10, ssm: SSM = SSM()) {
+      self.reloadSeconds = reloadSeconds
+      self.ssm = ssm
+    }
+  }
+
+  /// Settings from AWS Systems Manager Parameter Store.
+  public struct SSM: Sendable, Hashable {
+    /// Everything beneath is read: `/prod/martlet`. Nil turns it off.
+    public var path: String?
+    /// Nil is that of the environment: `AWS_REGION`, `AWS_DEFAULT_REGION`.
+    public var region: String?
+    /// Nil is AWS' own of the region.
+    public var endpoint: String?
+
+    public init(path: String? = nil, region: String? = nil, endpoint: String? = nil) {
+      self.path = path
+      self.region = region
+      self.endpoint = endpoint
     }
   }
 

@@ -4,7 +4,7 @@
 internal import Configuration
 
 /// Settings, and where each of them comes from.
-package struct LoadedSettings: Sendable {
+package struct LoadedSettings: Sendable, Hashable {
   package let settings: Settings
   /// The file that was read, as it was named; nil if none.
   package let file: String?
@@ -12,12 +12,14 @@ package struct LoadedSettings: Sendable {
   package let warnings: [String]
   private let origins: [String: String]
   private let otherValues: [String: String]
+  /// Keys whose source keeps them secret.
+  private let secrets: Set<String>
 
   package struct Row: Sendable, Hashable {
     package var key: String
     /// Secrets are hidden.
     package var value: String
-    /// `--port`, `MARTLET_SERVER_PORT`, `martlet.yaml:12`, `default`.
+    /// `--port`, `MARTLET_SERVER_PORT`, `fleet`, `ssm:/prod/martlet/log/level`, `martlet.yaml:12`, `default`.
     package var source: String
 
     package init(key: String, value: String, source: String) {
@@ -32,18 +34,26 @@ package struct LoadedSettings: Sendable {
     Setting.supported.map { setting in
       let value = otherValues[setting.key] ?? setting.show(settings)
       return Row(
-        key: setting.key, value: setting.isSecret && !value.isEmpty ? Secrets.hidden : Setting.printable(value),
+        key: setting.key, value: isHidden(setting) && !value.isEmpty ? Secrets.hidden : Setting.printable(value),
         source: source(of: setting.key))
     }
   }
+
+  /// Its value must not be shown.
+  func isHidden(_ setting: Setting) -> Bool { setting.isSecret || secrets.contains(setting.key) }
+
+  /// Of a setting that `Settings` has no field for.
+  func ownValue(of key: String) -> String? { otherValues[key] }
 
   package func source(of key: String) -> String {
     origins[key] ?? "default"
   }
 
   fileprivate init(
-    settings: Settings, file: String?, warnings: [String], origins: [String: String], otherValues: [String: String]
+    settings: Settings, file: String?, warnings: [String], origins: [String: String], otherValues: [String: String],
+    secrets: Set<String>
   ) {
+    self.secrets = secrets
     self.settings = settings
     self.file = file
     self.warnings = warnings
@@ -60,24 +70,52 @@ extension Settings {
   package static func load(
     flags: [String: String], environment: [String: String], workingDirectory: String
   ) throws(SettingsError) -> LoadedSettings {
+    try load(SettingsSources(flags: flags, environment: environment, workingDirectory: workingDirectory))
+  }
+
+  /// Reads files, and so blocks for a moment.
+  /// - Parameter overrides: those of the fleet, as JSON by key.
+  package static func load(
+    _ sources: SettingsSources, overrides: [String: String] = [:]
+  ) throws(SettingsError) -> LoadedSettings {
     var problems: [SettingsProblem] = []
-    // First comes first. Overrides of the fleet and AWS SSM belong between the environment and the file.
-    var layers = [
-      ConfigurationLayer.commandLine(flags, problems: &problems),
-      ConfigurationLayer.environment(environment, problems: &problems),
-    ]
-    let named = configuredFile(layers)
-    let file = ConfigurationFile(named: named, in: workingDirectory, problems: &problems)
-    if let file { layers.append(.file(file, problems: &problems)) }
+    var passedOver: [String] = []
+    // First comes first.
+    var layers: [ConfigurationLayer] = []
+    var named: (path: String, origin: String)?
+    var file: ConfigurationFile?
+    if sources.program == nil {
+      layers.append(.commandLine(sources.flags, problems: &problems))
+      layers.append(.environment(sources.environment, problems: &problems))
+      named = configuredFile(layers)
+      file = ConfigurationFile(named: named, in: sources.workingDirectory, problems: &problems)
+    }
+    layers.append(.fleet(overrides, problems: &problems, warnings: &passedOver))
+    let fileLayer = file.map { ConfigurationLayer.file($0, problems: &problems) }
+    if let parameters = sources.parameters {
+      let config = config(in: layers + [fileLayer].compactMap(\.self), of: sources).config
+      layers.append(.ssm(parameters, beneath: config.ssm.path ?? "/", problems: &problems))
+      if parameters.isEmpty {
+        passedOver.append("there is no parameter beneath \(config.ssm.path ?? "/") (config.ssm.path)")
+      }
+    }
+    if let fileLayer { layers.append(fileLayer) }
 
     let reader = ConfigReader(providers: layers.map(\.provider))
-    var settings = Settings()
+    var settings = sources.program ?? Settings()
     var origins: [String: String] = [:]
+    var secrets: Set<String> = []
     var given: [String: RawSetting] = [:]
     var complaints: [String: Complaint] = [:]
     for setting in Setting.supported {
+      if let program = sources.program, !setting.isSame(program, Settings()) {
+        origins[setting.key] = "program"
+        continue
+      }
       guard let raw = reader.raw(setting) else { continue }
-      origins[setting.key] = layers.lazy.compactMap { $0.origins[setting.key] }.first
+      let source = layers.first { $0.origins[setting.key] != nil }
+      origins[setting.key] = source?.origins[setting.key]
+      if source?.secrets.contains(setting.key) == true { secrets.insert(setting.key) }
       given[setting.key] = raw
       complaints[setting.key] = setting.read(raw, &settings)
     }
@@ -85,9 +123,13 @@ extension Settings {
     complaints.merge(settings.complaints) { unreadable, _ in unreadable }
     problems += Setting.supported.compactMap { setting in
       complaints[setting.key].map { complaint in
-        SettingsProblem(
-          key: setting.key, value: setting.shown(given[setting.key] ?? .text(setting.show(settings))),
-          source: origins[setting.key] ?? "default", detail: complaint.detail, code: complaint.code)
+        let value = given[setting.key] ?? .text(setting.show(settings))
+        let isSecret = secrets.contains(setting.key)
+        return SettingsProblem(
+          key: setting.key, value: isSecret ? Secrets.hidden : setting.shown(value),
+          source: origins[setting.key] ?? "default",
+          detail: isSecret && complaint.detail.contains(value.text) ? "is not allowed" : complaint.detail,
+          code: complaint.code)
       }
     }
     guard problems.isEmpty else { throw SettingsError(problems: problems) }
@@ -97,9 +139,35 @@ extension Settings {
     let warnings =
       Setting.supported.filter { $0.support == .withoutEffect && given[$0.key] != nil }.map {
         "\($0.key) (\(origins[$0.key] ?? "default")) has no effect in this version"
-      } + settings.cautions
+      } + passedOver + settings.cautions
     return LoadedSettings(
-      settings: settings, file: file?.name, warnings: warnings, origins: origins, otherValues: otherValues)
+      settings: settings, file: file?.name, warnings: warnings, origins: origins, otherValues: otherValues,
+      secrets: secrets)
+  }
+
+  /// Where the settings come from, as flags, environment and file say it; what is wrong with these is told by `load`. With where
+  /// `config.ssm.path` stands.
+  static func config(of sources: SettingsSources) -> (config: Config, origin: String) {
+    guard sources.program == nil else { return config(in: [], of: sources) }
+    var ignored: [SettingsProblem] = []
+    var layers: [ConfigurationLayer] = [
+      .commandLine(sources.flags, problems: &ignored), .environment(sources.environment, problems: &ignored),
+    ]
+    let file = ConfigurationFile(named: configuredFile(layers), in: sources.workingDirectory, problems: &ignored)
+    if let file { layers.append(.file(file, problems: &ignored)) }
+    return config(in: layers, of: sources)
+  }
+
+  private static func config(
+    in layers: [ConfigurationLayer], of sources: SettingsSources
+  ) -> (config: Config, origin: String) {
+    if let program = sources.program { return (program.config, "program") }
+    let reader = ConfigReader(providers: layers.map(\.provider))
+    var settings = Settings()
+    for setting in Setting.supported where setting.key.hasPrefix("config.") {
+      if let raw = reader.raw(setting) { _ = setting.read(raw, &settings) }
+    }
+    return (settings.config, layers.lazy.compactMap { $0.origins["config.ssm.path"] }.first ?? "default")
   }
 
   /// The same rules for settings that were made by hand.

@@ -33,11 +33,11 @@ extension Setting {
       "auth.bootstrapKey", \.auth.bootstrapKey, .optionalText("32 to 512 visible ASCII characters"), isSecret: true,
       needsRestart: true, "An administrator's key that is not in the store, to create the first one with."),
     Setting(
-      "rateLimit.perSecond", \.rateLimit.perSecond, .optionalNumber(0.001...1_000_000), needsRestart: true,
+      "rateLimit.perSecond", \.rateLimit.perSecond, .optionalNumber(0.001...1_000_000),
       "Requests of one credential to this node (to all nodes, where they share a Redis), for good; without it, unlimited."
     ),
     Setting(
-      "rateLimit.burst", \.rateLimit.burst, .optionalWhole(1...1_000_000), needsRestart: true,
+      "rateLimit.burst", \.rateLimit.burst, .optionalWhole(1...1_000_000),
       "Requests of one credential to this node, at once; without it, one second's worth."),
     Setting(
       "telemetry.metricsOpen", \.telemetry.metricsOpen, .plainYesOrNo, needsRestart: true,

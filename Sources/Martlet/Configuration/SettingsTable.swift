@@ -17,7 +17,7 @@ extension Setting {
       "server.port", \.server.port, .whole(0...65_535), flag: "--port", needsRestart: true,
       "Port to listen on; 0 takes any free one."),
     Setting(
-      "server.maxBodyBytes", \.server.maxBodyBytes, .whole(1024...1_073_741_824, unit: "bytes"),
+      "server.maxBodyBytes", \.server.maxBodyBytes, .whole(1024...1_073_741_824, unit: "bytes"), needsRestart: true,
       "Largest request body; a larger one is answered 413."),
     Setting(
       "server.roles", \.server.roles, .choices(), flag: "--roles", needsRestart: true,
@@ -100,21 +100,26 @@ extension Setting {
     Setting(
       fileKey, .full, defaultValue: "", flag: "--config",
       "The configuration file; `martlet.yaml` in the working directory is read if it is there. Not in the file itself."),
+    Setting(
+      "config.reloadSeconds", \.config.reloadSeconds, .number(0...86_400, unit: "seconds"),
+      "How often a running server reads the configuration again; with 0 only on SIGHUP."),
+    Setting(
+      "config.ssm.path", \.config.ssm.path, .optionalText("path, such as `/prod/martlet`"), needsRestart: true,
+      "AWS SSM Parameter Store: every parameter beneath is a setting. Without it, off."),
+    Setting(
+      "config.ssm.region", \.config.ssm.region, .optionalText("name of a region"), needsRestart: true,
+      "Its region; by default that of `AWS_REGION` or `AWS_DEFAULT_REGION`."),
+    Setting(
+      "config.ssm.endpoint", \.config.ssm.endpoint, .optionalText("`https://…`"), needsRestart: true,
+      "Where to ask instead of AWS' own address."),
   ]
 
   static let fileKey = "config.file"
 
-  /// What later versions will do; naming it is a clear error rather than an unknown key.
-  static let planned: [Setting] =
-    [
-      "config.ssm.path", "config.ssm.region", "config.ssm.endpoint", "config.reloadSeconds",
-    ].map { Setting($0, .planned, isSecret: true, "") }
-
-  static let known = supported + planned
-  static let byKey = Dictionary(uniqueKeysWithValues: known.map { ($0.key, $0) })
-  static let byEnvironmentName = Dictionary(uniqueKeysWithValues: known.map { ($0.environmentName, $0) })
+  static let byKey = Dictionary(uniqueKeysWithValues: supported.map { ($0.key, $0) })
+  static let byEnvironmentName = Dictionary(uniqueKeysWithValues: supported.map { ($0.environmentName, $0) })
   static let byAlias = Dictionary(
-    uniqueKeysWithValues: known.compactMap { setting in setting.alias.map { ($0, setting) } })
+    uniqueKeysWithValues: supported.compactMap { setting in setting.alias.map { ($0, setting) } })
 }
 
 extension [Setting] {
@@ -137,7 +142,7 @@ extension Settings {
     }
     return complaints + accessComplaints(settings) + eventComplaints(settings)
       + mailComplaints(settings) + noticeComplaints(settings) + redisComplaints(settings)
-      + telemetryComplaints(settings)
+      + telemetryComplaints(settings) + sourceComplaints(settings)
   }
 }
 

@@ -7,17 +7,26 @@ internal import MartletEvents
 package struct BuiltInHandlers: Sendable {
   package let all: [any TaskHandler]
   private let http: OutgoingHTTP
+  private let targets: Live<PrivateTargets>
+  private let mailer: Live<Mailer?>
 
   package init(
     settings: Settings, clock: any EngineClock = SystemClock(), random: RandomSource = .system,
     spans: SpanSource? = nil
   ) {
-    http = OutgoingHTTP(
-      targets: PrivateTargets(areAllowed: settings.privateTargetsAreAllowed), clock: clock, spans: spans)
+    targets = Live(PrivateTargets(areAllowed: settings.privateTargetsAreAllowed))
+    mailer = Live(Self.mailer(settings))
+    http = OutgoingHTTP(targets: targets, clock: clock, spans: spans)
     all = [
-      SendEmail(mailer: Self.mailer(settings)), DelayedMessage(), FailSometimes(random: random),
+      SendEmail(mailer), DelayedMessage(), FailSometimes(random: random),
       WebhookCall(http: http, clock: clock),
     ]
+  }
+
+  /// From the next attempt on.
+  package func take(over settings: Settings) {
+    targets.replace(with: PrivateTargets(areAllowed: settings.privateTargetsAreAllowed))
+    mailer.replace(with: Self.mailer(settings))
   }
 
   /// Nil where no mail server is configured. That it can be used was checked with the settings.

@@ -92,14 +92,18 @@ final class OutgoingHTTP: Sendable {
   private static let bodyLimit = 64 * 1024
   private static let redirectLimit = 3
 
-  private let targets: PrivateTargets
+  private let targets: Live<PrivateTargets>
   private let clock: any EngineClock
   private let spans: SpanSource?
   /// For calls that need no vetting; its connections are kept for the next call.
   private let client: HTTPClient
 
+  convenience init(targets: PrivateTargets, clock: any EngineClock, spans: SpanSource? = nil) {
+    self.init(targets: Live(targets), clock: clock, spans: spans)
+  }
+
   /// - Parameter spans: nil where calls are not traced.
-  init(targets: PrivateTargets, clock: any EngineClock, spans: SpanSource? = nil) {
+  init(targets: Live<PrivateTargets>, clock: any EngineClock, spans: SpanSource? = nil) {
     self.spans = spans
     self.targets = targets
     self.clock = clock
@@ -170,7 +174,7 @@ final class OutgoingHTTP: Sendable {
   }
 
   private func call(_ request: OutgoingRequest) async throws -> OutgoingAnswer {
-    guard let addresses = try await targets.vetted(request.url.host) else {
+    guard let addresses = try await targets.current.vetted(request.url.host) else {
       return try await follow(request, with: client)
     }
     // Each call has a client of its own that knows one address and asks nobody for another.

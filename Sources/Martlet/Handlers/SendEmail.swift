@@ -22,7 +22,17 @@ struct SendEmail: TaskHandler {
   static let type = "SEND_EMAIL"
   static let types = [type, "email"]
 
-  var mailer: Mailer?
+  private let live: Live<Mailer?>
+
+  init(_ mailer: Live<Mailer?>) {
+    live = mailer
+  }
+
+  init(mailer: Mailer? = nil) {
+    self.init(Live(mailer))
+  }
+
+  private var mailer: Mailer? { live.current }
 
   func problems(in payload: Payload) -> [ValidationProblem] {
     var problems = Problems()

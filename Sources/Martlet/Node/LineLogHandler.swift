@@ -3,33 +3,44 @@
 internal import Foundation
 package import Logging
 internal import MartletCore
+package import MartletEngine
 internal import MartletHTTP
 internal import MartletTelemetry
 internal import Tracing
 
 package struct LineLogHandler: LogHandler {
-  package var logLevel: Logger.Level = .info
+  /// That of the server, which may change, unless a logger was given its own.
+  package var logLevel: Logger.Level {
+    get { ownLevel ?? sharedLevel.current }
+    set { ownLevel = newValue }
+  }
   package var metadata: Logger.Metadata = [:]
   package var metadataProvider: Logger.MetadataProvider?
+  private var ownLevel: Logger.Level?
+  private let sharedLevel: Live<Logger.Level>
   private let format: Settings.LogFormat
   private let write: @Sendable ([UInt8]) -> Void
 
   package init(
-    format: Settings.LogFormat,
+    format: Settings.LogFormat, level: Live<Logger.Level> = Live(.info),
     write: @escaping @Sendable ([UInt8]) -> Void = { FileHandle.standardError.write(Data($0)) }
   ) {
     self.format = format
+    sharedLevel = level
     self.write = write
   }
 
   package static func logger(_ settings: Settings.Log) -> Logger {
-    var logger = Logger(label: "martlet") { _ in
-      var handler = LineLogHandler(format: settings.format)
+    logger(settings.format, level: Live(settings.level))
+  }
+
+  /// - Parameter level: of this logger and all that are made of it, also when it changes.
+  package static func logger(_ format: Settings.LogFormat, level: Live<Logger.Level>) -> Logger {
+    Logger(label: "martlet") { _ in
+      var handler = LineLogHandler(format: format, level: level)
       handler.metadataProvider = place
       return handler
     }
-    logger.logLevel = settings.level
-    return logger
   }
 
   /// Which request and which span a line is said in, wherever it is said.

@@ -9,7 +9,7 @@ internal import ServiceLifecycle
 
 /// One run of a node, from opening the store to closing it.
 struct ServerNode: Service {
-  let settings: Settings
+  let live: LiveSettings
   let handlers: [any TaskHandler]
   let logger: Logger
   let onStart: @Sendable (StartedNode) -> Void
@@ -20,41 +20,57 @@ struct ServerNode: Service {
   /// Threads for handlers that block; more attempts than these can be under way as long as most of them await.
   private static let mostThreads = 256
 
+  private var settings: Settings { live.running }
+
   func run() async throws {
     let location = try DatabaseLocation(settings.database)
-    let metrics = PrometheusRegistry()
-    let traces = NodeTraces(settings, location, metrics: metrics, logger: logger)
-    let builtIn = BuiltInHandlers(settings: settings, spans: traces.spans)
+    let store = try await location.open(settings.database, logger: logger)
     let result = await Result { () async throws -> Void in
-      try await traces.sending { try await serve(location, builtIn, metrics, traces.spans) }
+      live.begin(with: try await store.settingsRevision(after: 0))
+      let metrics = PrometheusRegistry()
+      let traces = NodeTraces(settings, location, metrics: metrics, logger: logger)
+      let builtIn = BuiltInHandlers(settings: settings, spans: traces.spans)
+      let result = await Result { () async throws -> Void in
+        try await traces.sending { try await serve(location, store, builtIn, metrics, traces.spans) }
+      }
+      await builtIn.shutdown()
+      try result.get()
     }
-    await builtIn.shutdown()
+    await store.close()
     try result.get()
     logger.info("stopped")
   }
 
   private func serve(
-    _ location: DatabaseLocation, _ builtIn: BuiltInHandlers, _ registryOfMetrics: PrometheusRegistry,
-    _ spans: SpanSource?
+    _ location: DatabaseLocation, _ store: any TaskStore, _ builtIn: BuiltInHandlers,
+    _ registryOfMetrics: PrometheusRegistry, _ spans: SpanSource?
   ) async throws {
     let registry = try HandlerRegistry(allHandlers(builtIn))
-    let store = try await location.open(settings.database, logger: logger)
-    let executor = HandlerExecutor(maxThreads: min(max(2, settings.workers.concurrency), Self.mostThreads))
-    var engineSettings = engineSettings
+    let executor = HandlerExecutor(maxThreads: Self.threads(for: settings))
+    var engineSettings = Self.engineSettings(settings)
     engineSettings.spans = spans
     engineSettings.sinks = try settings.makeSinks(logger)
     let redis = try await redisBeside(store)
     engineSettings.accelerators = redis?.accelerators
     let post = settings.server.roles.contains(.notifier) ? try NoticePost(settings: settings, spans: spans) : nil
     engineSettings.noticeSender = post
+    engineSettings.configuration = { [live] in live.component }
+    engineSettings.settingsPanel = live
     let engine = Engine(
       engineSettings, store: store, registry: registry, executor: executor, clock: SystemClock(), random: .system,
       metrics: TaskMetrics(factory: registryOfMetrics), logger: logger)
     let http = httpServers(engine, store, redis, metrics: registryOfMetrics, spans, location)
+    live.count(in: ConfigMetrics(factory: registryOfMetrics))
+    live.onChange { new in
+      engine.tune(Self.engineSettings(new).tuning)
+      executor.setMostThreads(Self.threads(for: new))
+      builtIn.take(over: new)
+      post?.take(over: new)
+      for server in http { server.limitRequests(new.requestLimit) }
+    }
     let result = await Result { () async throws -> Void in try await run(engine, http, store) }
     await post?.shutdown()
     await redis?.close()
-    await store.close()
     executor.shutdown()
     try result.get()
   }
@@ -71,6 +87,9 @@ struct ServerNode: Service {
     try await withGracefulShutdownHandler {
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await leaveBehind(engine, store, after: drained) }
+        let reloader = try SettingsReloader(live, store: store, clock: SystemClock(), logger: logger)
+        engine.onSettingsChanged { reloader.wakeUp() }
+        group.addTask { await reloader.run() }
         try await withThrowingTaskGroup(of: Void.self) { parts in
           parts.addTask { await engine.run() }
           parts.addTask {
@@ -154,7 +173,11 @@ struct ServerNode: Service {
     return handlers + builtIn.all.filter { own.isDisjoint(with: type(of: $0).types) }
   }
 
-  private var engineSettings: EngineSettings {
+  private static func threads(for settings: Settings) -> Int {
+    min(max(2, settings.workers.concurrency), mostThreads)
+  }
+
+  private static func engineSettings(_ settings: Settings) -> EngineSettings {
     var engine = EngineSettings()
     engine.defaults = settings.tasks.defaults
     engine.defaults.notify = settings.notifications.defaultTargets

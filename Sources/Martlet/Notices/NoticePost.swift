@@ -8,10 +8,16 @@ internal import MartletEvents
 
 package struct NoticePost: NoticeSender {
   private let http: OutgoingHTTP
-  private let secrets: [WebhookSecret]
-  private let mail: Mail?
+  private let targets: Live<PrivateTargets>
+  private let means: Live<Means>
   private let clock: any EngineClock
   private let spans: SpanSource?
+
+  /// What one delivery goes by, from its beginning to its end.
+  private struct Means: Sendable {
+    var secrets: [WebhookSecret]
+    var mail: Mail?
+  }
 
   private struct Mail: Sendable {
     var client: SMTPClient
@@ -31,18 +37,36 @@ package struct NoticePost: NoticeSender {
 
   init(settings: Settings, targets: PrivateTargets, clock: any EngineClock, spans: SpanSource? = nil) throws {
     self.spans = spans
-    http = OutgoingHTTP(targets: targets, clock: clock, spans: spans)
+    self.targets = Live(targets)
+    http = OutgoingHTTP(targets: self.targets, clock: clock, spans: spans)
     self.clock = clock
-    secrets = try settings.notifications.webhook.secret.map { (text) throws(WebhookProblem) in try WebhookSecret(text) }
-    mail = try settings.notifications.mail.map { smtp in
-      Mail(
-        client: SMTPClient(smtp), from: try MailAddress(smtp.from),
-        templates: try settings.notifications.email.mailTemplates())
+    means = Live(try Self.means(settings))
+  }
+
+  private static func means(_ settings: Settings) throws -> Means {
+    Means(
+      secrets: try settings.notifications.webhook.secret.map { (text) throws(WebhookProblem) in
+        try WebhookSecret(text)
+      },
+      mail: try settings.notifications.mail.map { smtp in
+        Mail(
+          client: SMTPClient(smtp), from: try MailAddress(smtp.from),
+          templates: try settings.notifications.email.mailTemplates())
+      })
+  }
+
+  /// From the next delivery on; settings that were checked.
+  package func take(over settings: Settings) {
+    do {
+      means.replace(with: try Self.means(settings))
+      targets.replace(with: PrivateTargets(areAllowed: settings.privateTargetsAreAllowed))
+    } catch {
+      // Templates that were there a moment ago are gone: the next look at the configuration finds that, and tells.
     }
   }
 
   /// Mails only where there is a mail server.
-  package var channels: Set<NoticeChannel> { mail == nil ? [.webhook] : [.webhook, .email] }
+  package var channels: Set<NoticeChannel> { means.current.mail == nil ? [.webhook] : [.webhook, .email] }
 
   /// What is wrong with a receiver that a task names, as the rest of a sentence.
   package static func problem(with target: NoticeTarget) -> String? {
@@ -63,9 +87,10 @@ package struct NoticePost: NoticeSender {
     guard let notice = Notice(delivery.task, logs: delivery.logs) else {
       return .refused("the task has not ended")
     }
+    let means = means.current
     return switch delivery.notice.channel {
-    case .webhook: await post(notice, delivery)
-    case .email: await send(notice, delivery)
+    case .webhook: await post(notice, delivery, means)
+    case .email: await send(notice, delivery, means)
     }
   }
 
@@ -76,12 +101,12 @@ package struct NoticePost: NoticeSender {
 
   // MARK: Webhooks
 
-  private func post(_ notice: Notice, _ delivery: NoticeDelivery) async -> NoticeVerdict {
+  private func post(_ notice: Notice, _ delivery: NoticeDelivery, _ means: Means) async -> NoticeVerdict {
     guard let url = TargetURL(delivery.notice.target) else { return .refused("the receiver is no URL") }
     let begin = clock.now
     let body = notice.webhookBody
     let headers = WebhookSignature.headers(
-      id: delivery.notice.id.description, time: delivery.now, body: body, secrets: secrets)
+      id: delivery.notice.id.description, time: delivery.now, body: body, secrets: means.secrets)
     let traceparent = delivery.task.traceparent
     let request = OutgoingRequest(
       method: "POST", url: url,
@@ -104,8 +129,8 @@ package struct NoticePost: NoticeSender {
 
   // MARK: Mails
 
-  private func send(_ notice: Notice, _ delivery: NoticeDelivery) async -> NoticeVerdict {
-    guard let mail else { return .failed("no mail server is configured: notifications.smtp.host") }
+  private func send(_ notice: Notice, _ delivery: NoticeDelivery, _ means: Means) async -> NoticeVerdict {
+    guard let mail = means.mail else { return .failed("no mail server is configured: notifications.smtp.host") }
     let message: MailMessage
     do throws(MailProblem) {
       message = try notice.mail(

@@ -9,26 +9,26 @@ struct ConfigCommand: AsyncParsableCommand {
     commandName: "config", abstract: "Check or show the settings that `martlet serve` would use.",
     subcommands: [Check.self, Show.self], defaultSubcommand: Show.self)
 
-  struct Check: ParsableCommand {
+  struct Check: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Say whether the configuration is valid; exit 2 and list every fault if not.")
     @OptionGroup var settings: SettingsOptions
 
-    func run() throws {
-      let loaded = try settings.load()
+    func run() async throws {
+      let loaded = try await settings.load()
       for warning in loaded.warnings { Console.error("martlet: \(warning)") }
       Console.out("the configuration is valid" + (loaded.file.map { " (\($0))" } ?? ""))
     }
   }
 
-  struct Show: ParsableCommand {
+  struct Show: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "List every setting with its value and where it comes from; secrets are hidden.")
     @OptionGroup var settings: SettingsOptions
     @OptionGroup var output: OutputOptions
 
-    func run() throws {
-      let rows = try settings.load().describe()
+    func run() async throws {
+      let rows = try await settings.load().describe()
       if output.json {
         var writer = JSONWriter()
         writer.object { writer in

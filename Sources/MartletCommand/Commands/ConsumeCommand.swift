@@ -51,7 +51,7 @@ struct ConsumeCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let settings = try SettingsOptions.load(["config.file": config]).settings
+    let settings = try await SettingsOptions.load(["config.file": config]).settings
     let environment = ProcessInfo.processInfo.environment
     let running = RunningPrograms()
     let program = command.isEmpty ? nil : try HandlerProgram(command, environment: environment)

@@ -131,7 +131,7 @@ struct KeyPlace: ParsableArguments {
   ) async throws -> Answer {
     guard let database else { return try await server.withClient { try await http($0) } }
     do {
-      let keys = try await DirectKeys.open(try settings(database), creates: creates)
+      let keys = try await DirectKeys.open(try await settings(database), creates: creates)
       if !keys.isOld { Console.error("martlet: created the database \(keys.database)") }
       let result: Result<[UInt8], any Error>
       do { result = .success(try await direct(keys)) } catch { result = .failure(error) }
@@ -145,8 +145,8 @@ struct KeyPlace: ParsableArguments {
     }
   }
 
-  private func settings(_ database: String) throws(CommandFailure) -> Settings.Database {
-    try SettingsOptions.load(["database.url": database, "config.file": config]).settings.database
+  private func settings(_ database: String) async throws(CommandFailure) -> Settings.Database {
+    try await SettingsOptions.load(["database.url": database, "config.file": config]).settings.database
   }
 }
 

@@ -15,7 +15,7 @@ struct MigrateCommand: AsyncParsableCommand {
     @OptionGroup var settings: SettingsOptions
 
     func run() async throws {
-      let database = try settings.load().settings.database
+      let database = try await settings.load().settings.database
       let missing = try await MigrateCommand.schema(database).pending
       try await telling { () throws(StoreError) in try await Schema.migrate(database) }
       Console.out(missing.isEmpty ? "up to date" : missing.map { "applied \($0)" }.joined(separator: "\n"))

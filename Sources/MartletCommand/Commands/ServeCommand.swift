@@ -18,11 +18,11 @@ struct ServeCommand: AsyncParsableCommand {
   var noMigrate = false
 
   func run() async throws {
-    let loaded = try settings.load()
+    let (loaded, sources) = try await settings.loadAndKeep()
     if noMigrate { try await MigrateCommand.ensureMigrated(loaded.settings) }
     do {
       for warning in loaded.warnings { Console.error("martlet: \(warning)") }
-      try await MartletServer(settings: loaded.settings).run()
+      try await MartletServer(loaded, from: sources).run()
     } catch let error as StoreError {
       throw CommandFailure(.failed, error.message)
     } catch let error as CommandFailure {

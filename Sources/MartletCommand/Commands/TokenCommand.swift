@@ -46,7 +46,7 @@ struct TokenCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let settings = try settings.load().settings
+    let settings = try await settings.load().settings
     let token = settings.developmentToken(
       subject: subject, roles: Role.allCases.filter(roles.contains), queues: queues.isEmpty ? nil : queues,
       lifetime: .wire(seconds: lifetime))

@@ -25,24 +25,42 @@ struct SettingsOptions: ParsableArguments {
   @Option(help: ArgumentHelp("strict (fsync at every commit) or relaxed (default: strict).", valueName: "mode"))
   var durability: String?
 
-  func load() throws(CommandFailure) -> LoadedSettings {
-    try Self.load([
+  func load() async throws(CommandFailure) -> LoadedSettings { try await loadAndKeep().loaded }
+
+  /// With where they come from, to read them again.
+  func loadAndKeep() async throws(CommandFailure) -> (loaded: LoadedSettings, sources: SettingsSources) {
+    try await Self.loadAndKeep(flags)
+  }
+
+  private var flags: [String: String?] {
+    [
       "config.file": config, "server.host": host, "server.port": port, "database.url": database,
       "server.roles": roles, "database.durability": durability,
-    ])
+    ]
   }
 
   /// - Parameter flags: by the setting's key; nil was not given.
-  static func load(_ flags: [String: String?]) throws(CommandFailure) -> LoadedSettings {
-    let flags = flags.compactMapValues(\.self)
+  static func load(_ flags: [String: String?]) async throws(CommandFailure) -> LoadedSettings {
+    try await loadAndKeep(flags).loaded
+  }
+
+  private static func loadAndKeep(
+    _ flags: [String: String?]
+  ) async throws(CommandFailure) -> (loaded: LoadedSettings, sources: SettingsSources) {
+    var sources = sources(flags)
     do throws(SettingsError) {
-      return try Settings.load(
-        flags: flags, environment: ProcessInfo.processInfo.environment,
-        workingDirectory: FileManager.default.currentDirectoryPath)
+      let loaded = try await sources.load()
+      return (loaded, sources)
     } catch {
       if error.problems.count == 1 { throw CommandFailure(.usage, error.description) }
       throw CommandFailure(
         .usage, "the configuration has \(error.problems.count) faults", details: error.problems.map(\.description))
     }
+  }
+
+  private static func sources(_ flags: [String: String?]) -> SettingsSources {
+    SettingsSources(
+      flags: flags.compactMapValues(\.self), environment: ProcessInfo.processInfo.environment,
+      workingDirectory: FileManager.default.currentDirectoryPath)
   }
 }

@@ -5,9 +5,10 @@ internal import MartletCore
 
 extension PeriodicService {
   /// Final tasks and entries of the audit past their retention are deleted, a few at a time.
-  static func pruner(_ engine: EngineParts, policy: RetentionPolicy) -> PeriodicService {
+  static func pruner(_ engine: EngineParts) -> PeriodicService {
     PeriodicService("pruner", clock: engine.clock, random: engine.random, logger: engine.logger) {
       () throws(StoreError) in
+      let policy = engine.tuning.current.retention
       let pruned = try await engine.timed("prune") { () throws(StoreError) in
         try await engine.store.prune(policy, limit: 500)
       }

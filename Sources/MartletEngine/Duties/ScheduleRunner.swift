@@ -84,7 +84,7 @@ private final class ScheduleRunner: Sendable {
 
   private func decide(_ record: ScheduleRecord, _ settings: [String: TypeSettings], now: Timestamp) -> ScheduleStep {
     record.step(now: now, zones: zones) { (task) throws(ValidationFailure) in
-      try submitter.accept(task.filled(from: settings), by: Actor.scheduler, now: now)
+      try submitter.accept(task.filled(from: settings), by: Actor.scheduler, now: now, submitter.defaults)
     }
   }
 

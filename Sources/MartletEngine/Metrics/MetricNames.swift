@@ -92,6 +92,18 @@ package struct MetricName: Sendable, Hashable {
   package static let dispatchFallbacks = MetricName(
     "martlet_dispatch_fallbacks_total", .counter, "Claims for which Redis could not be asked, so that the store was.")
 
+  // MARK: The configuration
+
+  /// `applied`, `refused`, or `failed` where a source could not be asked.
+  package static let configReloads = MetricName(
+    "martlet_config_reloads_total", .counter, by: ["result"],
+    "Changed configurations that this node met, by what became of them: applied, refused, failed.")
+  package static let configGood = MetricName(
+    "martlet_config_good", .gauge, "1 while the configuration as it stands now is the one in force, else 0.")
+  package static let configRevision = MetricName(
+    "martlet_config_revision", .gauge,
+    "The revision of the fleet's overrides that is in force on this node; 0 where there is none.")
+
   // MARK: The edges
 
   package static let httpRequests = MetricName(
@@ -135,9 +147,9 @@ package struct MetricName: Sendable, Hashable {
   package static let all = [
     tasksSubmitted, attemptsStarted, attempts, retries, deadLetters, leasesLost, taskRun, taskWait, queueTasks,
     queueOldestReady, tasksWithoutWorker, workers, leases, workerSlots, workerBusy, outboxEvents, outboxOldest,
-    eventsDelivered, sinkUp, sinkDelivering, noticesWaiting, noticesOldest, noticeDeliveries, noticeChannelUp, redisUp,
-    dispatched, dispatchFallbacks, httpRequests, httpRequest, storeUp, store, storeErrors, storeBatch, build,
-    processCPU, processMemory, processVirtualMemory, processFiles, processMostFiles, processStart, spansExported,
-    spansDropped,
+    eventsDelivered, sinkUp, sinkDelivering, noticesWaiting, noticesOldest, noticeDeliveries, noticeChannelUp,
+    redisUp, dispatched, dispatchFallbacks, configReloads, configGood, configRevision, httpRequests, httpRequest,
+    storeUp, store, storeErrors, storeBatch, build, processCPU, processMemory, processVirtualMemory, processFiles,
+    processMostFiles, processStart, spansExported, spansDropped,
   ]
 }

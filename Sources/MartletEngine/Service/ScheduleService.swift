@@ -118,7 +118,7 @@ package final class ScheduleService: Sendable {
     let now = try await now()
     let new = record.schedule.task(at: nil).filled(from: try await typeSettings())
     do throws(ValidationFailure) {
-      var task = try submitter.accept(new, by: caller.actor, now: now)
+      var task = try submitter.accept(new, by: caller.actor, now: now, submitter.defaults)
       task.scheduleName = record.schedule.name
       return task
     } catch {
@@ -158,10 +158,11 @@ package final class ScheduleService: Sendable {
   }
 
   private func accept(_ new: NewSchedule) throws(ServiceError) -> Schedule {
-    let others = (submitter.payloadProblems(new.task) + parts.noticeProblems(new.task.notify))
+    let defaults = submitter.defaults
+    let others = (submitter.payloadProblems(new.task, defaults) + parts.noticeProblems(new.task.notify))
       .map { ValidationProblem(pointer: "/task" + $0.pointer, detail: $0.detail) }
     do throws(ValidationFailure) {
-      let schedule = try new.accepted(defaults: submitter.defaults, zones: zones)
+      let schedule = try new.accepted(defaults: defaults, zones: zones)
       guard others.isEmpty else { throw ValidationFailure(others) }
       return schedule
     } catch {

@@ -6,20 +6,18 @@ internal import MartletCore
 final class Submitter: Sendable {
   private let parts: EngineParts
   private let registry: HandlerRegistry
-  let defaults: TaskDefaults
   private let ids: TaskIDGenerator
   private let types: TypeBook
   private let shortcut: KeyShortcut?
   private let submitting: Coalescer<Submission, SubmissionVerdict>
 
   init(
-    _ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, types: TypeBook, shortcut: KeyShortcut?
+    _ parts: EngineParts, registry: HandlerRegistry, types: TypeBook, shortcut: KeyShortcut?
   ) {
     self.parts = parts
     self.shortcut = shortcut
     self.types = types
     self.registry = registry
-    self.defaults = defaults
     ids = TaskIDGenerator(random: parts.random)
     submitting = Coalescer(lanes: parts.store.preferredConcurrency) { (submissions) throws(StoreError) in
       try await parts.timed("submit", items: submissions.count) { () throws(StoreError) in
@@ -171,6 +169,9 @@ final class Submitter: Sendable {
 
   // MARK: Accepting
 
+  /// What fills the fields that are left out, now. One submission goes by one version of it.
+  var defaults: TaskDefaults { parts.tuning.current.defaults }
+
   /// What clients left out and types have a default for.
   private func filled(_ request: SubmitRequest) async throws(ServiceError) -> SubmitRequest {
     let settings: [String: TypeSettings]
@@ -194,6 +195,7 @@ final class Submitter: Sendable {
   private func accept(
     _ request: SubmitRequest, by actor: String, now: Timestamp
   ) throws(ServiceError) -> Submission {
+    let defaults = defaults
     var problems = Problems()
     var isTooLarge = false
     var hasOthers = false
@@ -201,7 +203,7 @@ final class Submitter: Sendable {
     accepted.reserveCapacity(request.items.count)
     for index in request.items.indices {
       do throws(ValidationFailure) {
-        accepted.append(try accept(request.items[index].task, by: actor, now: now))
+        accepted.append(try accept(request.items[index].task, by: actor, now: now, defaults))
       } catch {
         for problem in error.problems { problems.add(request.place(index) + problem.pointer, problem.detail) }
         if error.payloadTooLarge { isTooLarge = true } else { hasOthers = true }
@@ -228,10 +230,12 @@ final class Submitter: Sendable {
   }
 
   /// The row that a task becomes, or every problem with it.
-  func accept(_ task: NewTask, by actor: String, now: Timestamp) throws(ValidationFailure) -> AcceptedTask {
+  func accept(
+    _ task: NewTask, by actor: String, now: Timestamp, _ defaults: TaskDefaults
+  ) throws(ValidationFailure) -> AcceptedTask {
     var task = task
     task.notify = task.notify ?? types.receivers(of: task.queue ?? defaultQueue)
-    let problems = payloadProblems(task) + parts.noticeProblems(task.notify)
+    let problems = payloadProblems(task, defaults) + parts.noticeProblems(task.notify)
     do throws(ValidationFailure) {
       var accepted = try task.accepted(id: ids.next(at: now), defaults: defaults, now: now)
       guard problems.isEmpty else { throw ValidationFailure(problems) }
@@ -245,7 +249,7 @@ final class Submitter: Sendable {
   }
 
   /// What the type's own handler has against the payload; one that is too long is not looked at.
-  func payloadProblems(_ task: NewTask) -> [ValidationProblem] {
+  func payloadProblems(_ task: NewTask, _ defaults: TaskDefaults) -> [ValidationProblem] {
     guard task.payload.count <= defaults.maxPayloadBytes, let handler = registry[task.type] else { return [] }
     return handler.problems(task.payload).map {
       ValidationProblem(pointer: "/payload" + $0.pointer, detail: $0.detail)
@@ -300,6 +304,7 @@ final class Submitter: Sendable {
     }
     guard problems.all.isEmpty, Set(keys.flatMap(\.tasks)).count == request.items.count else { return nil }
     let nowhere = ids.next(at: now)
+    let defaults = defaults
     let tasks = request.items.map { item in
       var task = AcceptedTask(
         id: ids.next(at: now), type: item.task.type, queue: item.task.queue ?? defaultQueue,

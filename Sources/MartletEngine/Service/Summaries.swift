@@ -48,6 +48,13 @@ package struct Readiness: Sendable, Hashable {
     package var detail: String?
     /// The detail has the store's own words, which may name hosts, users and files.
     package var isForOperators = false
+
+    package init(name: String, isHealthy: Bool, detail: String? = nil, isForOperators: Bool = false) {
+      self.name = name
+      self.isHealthy = isHealthy
+      self.detail = detail
+      self.isForOperators = isForOperators
+    }
   }
   package var components: [Component]
   /// False when this node should get no traffic: store down, or draining.

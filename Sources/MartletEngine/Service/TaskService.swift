@@ -5,9 +5,10 @@ package import MartletCore
 internal import Synchronization
 
 package final class TaskService: Sendable {
-  package let defaults: TaskDefaults
   /// What is set for queues and types.
   package let rules: QueueService
+  /// What is set for all nodes.
+  package let settings: SettingsService
   let parts: EngineParts
   let bulkIDs: TaskIDGenerator
   private let registry: HandlerRegistry
@@ -23,11 +24,15 @@ package final class TaskService: Sendable {
   let accelerators: Accelerators?
   /// Counts for scrapes.
   let counting: StoreProbe
+  private let configuration: (@Sendable () -> Readiness.Component)?
 
   init(
-    _ parts: EngineParts, registry: HandlerRegistry, defaults: TaskDefaults, storeNote: String?, relays: [OutboxRelay],
-    stream: EventStream?, notifier: Notifier?, keys: KeyShortcut?, accelerators: Accelerators?
+    _ parts: EngineParts, registry: HandlerRegistry, storeNote: String?, relays: [OutboxRelay], stream: EventStream?,
+    notifier: Notifier?, keys: KeyShortcut?, accelerators: Accelerators?,
+    configuration: (@Sendable () -> Readiness.Component)?, settings: (any SettingsPanel)?
   ) {
+    self.settings = SettingsService(parts, settings ?? NoSettings())
+    self.configuration = configuration
     self.notifier = notifier
     self.relays = relays
     self.stream = stream
@@ -36,10 +41,9 @@ package final class TaskService: Sendable {
     bulkIDs = TaskIDGenerator(random: parts.random)
     self.storeNote = storeNote
     self.registry = registry
-    self.defaults = defaults
     rules = QueueService(parts, registry: registry)
     counting = StoreProbe(clock: parts.clock) { () throws(StoreError) in try await Self.count(parts) }
-    submitter = Submitter(parts, registry: registry, defaults: defaults, types: rules.types, shortcut: keys)
+    submitter = Submitter(parts, registry: registry, types: rules.types, shortcut: keys)
     reading = Coalescer(lanes: 2) { (ids) throws(StoreError) in
       try await parts.timed("read", items: ids.count) { () throws(StoreError) in try await parts.store.tasks(ids) }
     }
@@ -269,6 +273,8 @@ package final class TaskService: Sendable {
       components.append(.init(name: "node", isHealthy: false, detail: "shutting down"))
     }
     let canServe = components.allSatisfy(\.isHealthy)
+    // A configuration that was refused keeps nobody from being served: the one before it is in force.
+    if let configuration { components.append(configuration()) }
     // A sink that is down keeps no task from being taken and carried out: what it has to hear waits for it.
     components += relays.map { relay in
       let idle = relay.isDelivering ? nil : "another node delivers"

@@ -7,13 +7,18 @@ internal import Synchronization
 /// core. Threads are made when first needed.
 package final class HandlerExecutor: TaskExecutor, Sendable {
   private let baseThreads: Int
-  private let maxThreads: Int
+  private let maxThreads: Atomic<Int>
   private let condition = Condition()
 
   /// - Parameter maxThreads: as many handlers can block at once before others have to wait.
   package init(maxThreads: Int) {
     baseThreads = min(ProcessInfo.processInfo.activeProcessorCount, maxThreads)
-    self.maxThreads = maxThreads
+    self.maxThreads = Atomic(maxThreads)
+  }
+
+  /// From now on as many handlers can block at once. Threads that there are stay.
+  package func setMostThreads(_ count: Int) {
+    maxThreads.store(count, ordering: .relaxed)
   }
 
   package func enqueue(_ job: consuming ExecutorJob) {
@@ -26,7 +31,7 @@ package final class HandlerExecutor: TaskExecutor, Sendable {
         return (false, false)
       }
       guard state.threads < baseThreads else {
-        let mustWatch = state.threads < maxThreads && !state.isWatched
+        let mustWatch = state.threads < maxThreads.load(ordering: .relaxed) && !state.isWatched
         if mustWatch { state.isWatched = true }
         return (false, mustWatch)
       }
@@ -69,7 +74,9 @@ package final class HandlerExecutor: TaskExecutor, Sendable {
       while true {
         Thread.sleep(forTimeInterval: 0.005)
         let next = condition.withLock { state -> Bool? in
-          guard state.first < state.jobs.count, state.threads < maxThreads, !state.isShutDown else {
+          guard state.first < state.jobs.count, state.threads < maxThreads.load(ordering: .relaxed),
+            !state.isShutDown
+          else {
             state.isWatched = false
             return nil
           }

@@ -12,10 +12,13 @@ final class WorkQueue: Sendable {
     let signal: AttemptSignal
   }
 
-  private let slots: Int
-  private let state = Mutex(State())
+  private let state: Mutex<State>
 
   private struct State {
+    /// As many as there should be.
+    var slots: Int
+    /// As many as there are. Slots too many close when they come back from an attempt.
+    var open = 0
     var entries = Deque<Entry>()
     var idle = Deque<CheckedContinuation<Entry?, Never>>()
     var busy = 0
@@ -37,10 +40,34 @@ final class WorkQueue: Sendable {
   private static let mostAhead = 1000
 
   init(slots: Int) {
-    self.slots = slots
+    state = Mutex(State(slots: slots))
   }
 
-  /// The next entry for a slot; nil when closed. `spent`: how long the slot's last attempt took.
+  /// How many slots are to be opened now, so that there are as many as there should be.
+  func openSlots() -> Int {
+    state.withLock { state in
+      guard !state.isClosed, state.open < state.slots else { return 0 }
+      defer { state.open = state.slots }
+      return state.slots - state.open
+    }
+  }
+
+  /// From now on there should be so many slots. Idle ones too many are closed at once.
+  func resize(to slots: Int) {
+    let (idle, claimer) = state.withLock { state in
+      state.slots = slots
+      var idle: [CheckedContinuation<Entry?, Never>] = []
+      while state.open > slots, let slot = state.idle.popLast() {
+        state.open -= 1
+        idle.append(slot)
+      }
+      return (idle, takeClaimer(&state))
+    }
+    for slot in idle { slot.resume(returning: nil) }
+    claimer?.resume(returning: true)
+  }
+
+  /// The next entry for a slot; nil when the slot is closed. `spent`: how long the slot's last attempt took.
   func next(after spent: Duration?) async -> Entry? {
     await withCheckedContinuation { continuation in
       let (entry, isAnswered, claimer) = state.withLock { state -> (Entry?, Bool, CheckedContinuation<Bool, Never>?) in
@@ -50,6 +77,10 @@ final class WorkQueue: Sendable {
           state.meanSeconds = state.meanSeconds.map { $0 * 0.95 + seconds * 0.05 } ?? seconds
         }
         if state.isClosed { return (nil, true, nil) }
+        if state.open > state.slots {
+          state.open -= 1
+          return (nil, true, nil)
+        }
         if let entry = state.entries.popFirst() {
           state.busy += 1
           return (entry, true, takeClaimer(&state))
@@ -98,7 +129,7 @@ final class WorkQueue: Sendable {
   var room: Room {
     state.withLock { state in
       let free = free(state)
-      let limit = max(1, slots - state.busy + wantedAhead(state) - state.entries.count)
+      let limit = max(1, state.slots - state.busy + wantedAhead(state) - state.entries.count)
       return Room(limit: limit, ahead: max(0, limit - free))
     }
   }
@@ -131,11 +162,11 @@ final class WorkQueue: Sendable {
 
   /// Slots for which nothing waits.
   private func free(_ state: State) -> Int {
-    max(0, slots - state.busy - state.entries.count)
+    max(0, state.slots - state.busy - state.entries.count)
   }
 
   private func wantedAhead(_ state: State) -> Int {
     guard let mean = state.meanSeconds else { return 0 }
-    return Int(min(Double(Self.mostAhead), Double(slots) * Self.horizonSeconds / max(mean, 1e-6)))
+    return Int(min(Double(Self.mostAhead), Double(state.slots) * Self.horizonSeconds / max(mean, 1e-6)))
   }
 }

@@ -40,7 +40,10 @@ package final class Worker: Sendable {
   private let queue: WorkQueue
   private let observer: WorkObserver
   private let spans: SpanSource?
-  private let draining = Alarm()
+  /// Rings when it is to drain, or has another number of slots.
+  private let changed = Alarm()
+  private let isDraining = Mutex(false)
+  private let grace: Live<Duration>
   private let running = Mutex<[LeaseID: AttemptSignal]>([:])
 
   /// - Parameters:
@@ -59,6 +62,7 @@ package final class Worker: Sendable {
     self.random = random
     self.logger = logger
     self.observer = observer
+    grace = Live(settings.grace)
     runner = AttemptRunner(registry: registry, executor: executor, logger: logger)
     let keeper = LeaseKeeper(source: source, clock: clock, logger: logger)
     self.keeper = keeper
@@ -87,7 +91,15 @@ package final class Worker: Sendable {
 
   /// Takes no more work; `run` returns when all that was begun has ended or was given back, and is reported.
   package func drain() {
-    draining.ring()
+    isDraining.withLock { $0 = true }
+    changed.ring()
+  }
+
+  /// So many attempts at once from now on. What runs beyond that goes on to its end.
+  package func resize(to concurrency: Int, grace: Duration) {
+    self.grace.replace(with: grace)
+    queue.resize(to: concurrency)
+    changed.ring()
   }
 
   /// Works until drained. When its task is cancelled it leaves everything as it is, as a crash would.
@@ -105,12 +117,13 @@ package final class Worker: Sendable {
 
   private func carryOut() async {
     await withTaskGroup(of: Void.self) { group in
-      for _ in 0..<settings.concurrency {
-        group.addTask { await self.workSlot() }
-      }
+      for _ in 0..<queue.openSlots() { group.addTask { await self.workSlot() } }
       await withTaskGroup(of: Void.self) { claiming in
         claiming.addTask { await self.claimWork() }
-        await draining.wait()
+        while !Task.isCancelled, !isDraining.withLock(\.self) {
+          await changed.wait()
+          for _ in 0..<queue.openSlots() { group.addTask { await self.workSlot() } }
+        }
         claiming.cancelAll()
         let unstarted = queue.close()
         if !Task.isCancelled { await giveBack(unstarted) }
@@ -206,7 +219,7 @@ package final class Worker: Sendable {
   private func stopLatecomers(group: inout TaskGroup<Void>) async {
     await withTaskGroup(of: Void.self) { timer in
       timer.addTask { [self] in
-        do { try await clock.sleep(for: settings.grace) } catch { return }
+        do { try await clock.sleep(for: grace.current) } catch { return }
         let late = running.withLock { Array($0.values) }
         if !late.isEmpty { logger.warning("stopping \(late.count) attempts that outlast the grace time") }
         for signal in late { signal.stop(.draining) }

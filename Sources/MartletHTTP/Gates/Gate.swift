@@ -19,10 +19,11 @@ final class Gate: Sendable {
   private let tokenKeys: KeySetKeeper?
   private let keys: APIKeyDesk?
   private let bootstrap: CredentialDigest?
-  private let requests: TokenBuckets<String>?
+  private let requests: TokenBuckets<String>
   private let shared: (any SharedBuckets)?
   private let failures: TokenBuckets<ClientAddress>
-  private let limitFields: RateLimitFields?
+  /// Nil: requests are not counted.
+  private let limit: Live<(rate: RateLimit, fields: RateLimitFields)?>
 
   /// - Parameters:
   ///   - book: needed where `configuration.apiKeys`.
@@ -46,9 +47,14 @@ final class Gate: Sendable {
     bootstrap = configuration.bootstrapKey.map(CredentialDigest.init(of:))
     // With a mistake, of which `prepare` tells, there is nothing to count by.
     let limit = configuration.mistakes.isEmpty ? configuration.rateLimit : nil
-    requests = limit.map { TokenBuckets($0, clock: clock) }
-    limitFields = limit.map(RateLimitFields.init)
-    failures = TokenBuckets(configuration.failedAttempts, clock: clock)
+    self.limit = Live(limit.map { ($0, RateLimitFields($0)) })
+    requests = TokenBuckets(clock: clock)
+    failures = TokenBuckets(clock: clock)
+  }
+
+  /// Counts requests by this from now on; nil counts none.
+  func limitRequests(_ rate: RateLimit?) {
+    limit.replace(with: rate.map { ($0, RateLimitFields($0)) })
   }
 
   /// Before the first request.
@@ -130,11 +136,13 @@ final class Gate: Sendable {
   private func lookUp(
     _ presented: Presented, _ digest: CredentialDigest, from address: ClientAddress?
   ) async throws(Problem) -> Credential {
-    if presented.kind == .key, let address { try check(failures.level(address)) }
+    if presented.kind == .key, let address { try check(failures.level(address, configuration.failedAttempts)) }
     do throws(Problem) {
       return try await lookUp(presented, digest)
     } catch {
-      if let address, error.code == .unauthenticated { try check(failures.take(address)) }
+      if let address, error.code == .unauthenticated {
+        try check(failures.take(address, configuration.failedAttempts))
+      }
       throw error
     }
   }
@@ -156,15 +164,15 @@ final class Gate: Sendable {
 
   /// One request of the credential's.
   private func spend(of credential: Credential) async throws(Problem) -> [(name: HTTPField.Name, value: String)] {
-    guard let requests, let limitFields else { return [] }
+    guard let limit = limit.current else { return [] }
     let key = credential.keyID ?? credential.actor
     let level =
-      if let told = await shared?.take(key, requests.limit) {
+      if let told = await shared?.take(key, limit.rate) {
         TokenBucket.Level(isEnough: told.isEnough, left: told.left, wait: told.wait)
       } else {
-        requests.take(key)
+        requests.take(key, limit.rate)
       }
-    let fields = limitFields.fields(level)
+    let fields = limit.fields.fields(level)
     guard level.isEnough else {
       throw Problem.rateLimited("the credential's limit of requests is reached", level).adding(fields)
     }

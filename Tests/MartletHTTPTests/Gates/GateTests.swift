@@ -1,5 +1,6 @@
 // The gate over HTTP: what a client sees, with every kind of credential and with none.
 
+internal import HTTPTypes
 internal import MartletCore
 internal import MartletTestKit
 internal import ScriptedServer
@@ -204,6 +205,23 @@ internal import Testing
       #expect(try await harness.get("/tasks", headers: ann).status == 200)
       try await harness.get("/tasks", headers: ann).expectProblem(429, "rate-limited")
     }
+  }
+
+  @Test func `the limit of a gate that runs can be set, changed and taken away`() async throws {
+    let harness = try await GateHarness.secret()
+    let ann: HTTPFields = [
+      .authorization: "Bearer \(try Mint.hs256.token(Mint.claims(roles: #""viewer""#)))"
+    ]
+    #expect(try await harness.admit(ann).fields.isEmpty)
+    harness.gate.limitRequests(RateLimit(perSecond: 1, burst: 2))
+    #expect(try await harness.admit(ann).fields.count == 2)
+    _ = try await harness.admit(ann)
+    await expectRefusal(.rateLimited) { () async throws(Problem) in try await harness.admit(ann) }
+    harness.gate.limitRequests(RateLimit(perSecond: 1, burst: 5))
+    for _ in 0..<3 { _ = try await harness.admit(ann) }
+    await expectRefusal(.rateLimited) { () async throws(Problem) in try await harness.admit(ann) }
+    harness.gate.limitRequests(nil)
+    for _ in 0..<20 { #expect(try await harness.admit(ann).fields.isEmpty) }
   }
 
   @Test func `failed attempts are limited for each address, and who is known is not shut out`() async throws {

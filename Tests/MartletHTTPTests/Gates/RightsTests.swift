@@ -28,7 +28,7 @@ internal import Testing
     "POST /notifications/{id}/resend": "oa",
     "POST /leases": "wa", "POST /leases/renew": "wa", "POST /leases/finish": "wa",
     "GET /settings": "a", "PATCH /settings": "a", "GET /audit": "a", "POST /api-keys": "a", "GET /api-keys": "a",
-    "DELETE /api-keys/{id}": "a",
+    "DELETE /api-keys/{id}": "a", "GET /settings/revisions": "a", "POST /settings/revert": "a",
     "GET /health/live": "*", "GET /health/ready": "*", "GET /version": "*", "GET /openapi.json": "*",
     "GET /docs": "*", "GET /docs/{file}": "*", "GET /": "*",
   ]

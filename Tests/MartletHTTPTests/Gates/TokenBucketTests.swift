@@ -33,6 +33,18 @@ internal import Testing
     #expect(taken == [true, true, true, true, true, false])
   }
 
+  @Test func `a limit that is changed is kept to at once, and a bucket is empty at worst`() {
+    var bucket = TokenBucket(now: start)
+    let slow = RateLimit(perSecond: 0.001, burst: 100)
+    for _ in 0..<100 { _ = bucket.take(now: start, slow) }
+    let empty = bucket.level(now: start, Self.limit)
+    #expect(!empty.isEnough && empty.left == 0 && empty.wait == .milliseconds(500))
+    var full = TokenBucket(now: start)
+    for _ in 0..<3 { _ = full.take(now: start, Self.limit) }
+    #expect(full.level(now: start, RateLimit(perSecond: 2, burst: 3)).left == 0)
+    #expect(full.level(now: start, RateLimit(perSecond: 2, burst: 10)).left == 7)
+  }
+
   @Test func `who is refused is not set back`() {
     var bucket = TokenBucket(now: start)
     for _ in 0..<1000 { _ = bucket.take(now: start, Self.limit) }
@@ -55,11 +67,12 @@ internal import Testing
 
   @Test func `each key has a bucket of its own, and their number is bounded`() {
     let clock = HandClock()
-    let buckets = TokenBuckets<Int>(RateLimit(perSecond: 1, burst: 1), capacity: 100, clock: clock)
-    #expect(buckets.take(1).isEnough && !buckets.take(1).isEnough && buckets.take(2).isEnough)
-    #expect(!buckets.level(1).isEnough && buckets.level(3).isEnough)
-    for key in 0..<49 { _ = buckets.take(key) }
-    #expect(!buckets.take(1).isEnough)
+    let buckets = TokenBuckets<Int>(capacity: 100, clock: clock)
+    let limit = RateLimit(perSecond: 1, burst: 1)
+    #expect(buckets.take(1, limit).isEnough && !buckets.take(1, limit).isEnough && buckets.take(2, limit).isEnough)
+    #expect(!buckets.level(1, limit).isEnough && buckets.level(3, limit).isEnough)
+    for key in 0..<49 { _ = buckets.take(key, limit) }
+    #expect(!buckets.take(1, limit).isEnough)
   }
 
   @Test func `a table forgets what was not used for longest, and holds no more than its capacity`() {

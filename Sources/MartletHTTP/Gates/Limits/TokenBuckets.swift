@@ -1,4 +1,4 @@
-// Token buckets, many of them under one limit: for each credential its requests, for each address its failed attempts.
+// Token buckets, many of them: for each credential its requests, for each address its failed attempts.
 // Called by `Gate`.
 
 internal import MartletEngine
@@ -54,9 +54,9 @@ struct TokenBucket: Sendable {
       wait: .nanoseconds(max(0, limit.interval - content)))
   }
 
-  /// As the time in which so much flows in.
+  /// As the time in which so much flows in. Under a limit that was changed it is empty at worst.
   private func content(_ now: MonotonicTime, _ limit: RateLimit) -> Int64 {
-    limit.interval * Int64(limit.burst) - max(0, fullAt.nanoseconds - now.nanoseconds)
+    max(0, limit.interval * Int64(limit.burst) - max(0, fullAt.nanoseconds - now.nanoseconds))
   }
 }
 
@@ -66,19 +66,17 @@ extension RateLimit {
 }
 
 final class TokenBuckets<Key: Hashable & Sendable>: Sendable {
-  let limit: RateLimit
   private let clock: any EngineClock
   /// One that is not there is full. A bucket is forgotten early only while more than half the capacity of others are in use.
   private let buckets: Mutex<RecentTable<Key, TokenBucket>>
 
-  init(_ limit: RateLimit, capacity: Int = 20_000, clock: any EngineClock) {
-    self.limit = limit
+  init(capacity: Int = 20_000, clock: any EngineClock) {
     self.clock = clock
     buckets = Mutex(RecentTable(capacity: capacity))
   }
 
-  /// Takes one if there is one.
-  func take(_ key: Key) -> TokenBucket.Level {
+  /// Takes one if there is one. What has been taken counts under another limit too.
+  func take(_ key: Key, _ limit: RateLimit) -> TokenBucket.Level {
     let now = clock.now
     return buckets.withLock { buckets in
       var bucket = buckets[key] ?? TokenBucket(now: now)
@@ -87,7 +85,7 @@ final class TokenBuckets<Key: Hashable & Sendable>: Sendable {
     }
   }
 
-  func level(_ key: Key) -> TokenBucket.Level {
+  func level(_ key: Key, _ limit: RateLimit) -> TokenBucket.Level {
     let now = clock.now
     return buckets.withLock { ($0[key] ?? TokenBucket(now: now)).level(now: now, limit) }
   }
