@@ -133,6 +133,7 @@ let package = Package(
         "MartletSQLite",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Configuration", package: "swift-configuration"),
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -245,7 +246,8 @@ let package = Package(
     .testTarget(
       name: "StoreConformanceTests",
       dependencies: [
-        "MartletCore", "MartletEngine", "MartletPostgres", "MartletSQLite", "MartletTestKit", "PostgresServer",
+        "Martlet", "MartletCore", "MartletEngine", "MartletPostgres", "MartletSQLite", "MartletTestKit", "PostgresServer",
+        .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: settings),

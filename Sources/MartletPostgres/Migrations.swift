@@ -16,6 +16,7 @@ struct Migrations: Sendable {
     ("V0009_outbox", PackageResources.V0009_outbox_sql),
     ("V0010_stream", PackageResources.V0010_stream_sql),
     ("V0011_notices", PackageResources.V0011_notices_sql),
+    ("V0014_transfers", PackageResources.V0014_transfers_sql),
   ]
 
   static var names: [String] { all.map(\.name) }

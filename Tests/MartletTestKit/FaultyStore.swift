@@ -5,7 +5,7 @@ package import MartletCore
 internal import Synchronization
 
 package enum StoreOperation: String, CaseIterable, Sendable {
-  case now, submit, claim, renew, finish, promote, rescue, settle, prune, steer, tasks, list, graph, attempts, events
+  case now, submit, claim, renew, finish, promote, rescue, settle, prune, sweep, steer, tasks, list, graph, attempts, events
   case counts, claimable, oldestReady, register, unregister, workers, check, audit, pruneAudit, apiKeys
   case queueSettings, changeQueue, typeSettings, putType, admit
   case begin, dueBulk, carryOn, endBulk, bulkJob, bulkJobs, count, pruneBulk, facts
