@@ -96,8 +96,8 @@ struct Export: Sendable {
   private static let atOnce = 8
 
   func run(into place: ExportPlace) async throws -> ExportSummary {
-    var summary = ExportSummary(tasks: await place.tasks)
-    var cursor = await place.cursor
+    var summary = ExportSummary(tasks: place.tasks)
+    var cursor = place.cursor
     while true {
       let page = try JSONScanner.scan(
         try await client.answer(to: .list(.tasks, filter, limit: Self.pageSize, cursor: cursor)).json)

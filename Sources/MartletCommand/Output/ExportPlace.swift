@@ -1,41 +1,40 @@
 // Where an export goes, and how far it has come: the file, and beside it FILE.cursor, which is replaced as a whole once the file is on
 // the disk. Whatever is in the file beyond what FILE.cursor says is cut off by whoever goes on, so no task is there twice.
 
+internal import Dispatch
 internal import Foundation
 internal import MartletCore
+internal import Synchronization
 
 struct ExportFailure: Error {
   var message: String
   var isUsage = false
 }
 
-actor ExportPlace {
+final class ExportPlace: Sendable {
   private let descriptor: Int32
   /// Nil for the standard output, which cannot be gone on with.
   private let path: String?
   private let filter: String
-  private let queue = DispatchSerialQueue(label: "martlet.export")
-  private var written: Int64
-  private var sinceCheckpoint = 0
-  private var isFinished = false
-  private(set) var tasks: Int
-  /// Where the next page begins; nil at the beginning.
-  private(set) var cursor: String?
-
-  /// Writing blocks, so it has a thread of its own.
-  nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
+  private let state: Mutex<State>
+  /// Writing blocks: it is done on a thread of this queue.
+  private let queue = DispatchQueue(label: "martlet.export")
 
   /// Bytes after which the file is brought to the disk.
-  private static let checkpointAfter = 256 << 10
+  private static let checkpointAfter: Int64 = 256 << 10
 
   private init(_ descriptor: Int32, path: String?, filter: String, _ state: State = State()) {
     self.descriptor = descriptor
     self.path = path
     self.filter = filter
-    written = state.bytes
-    tasks = state.tasks
-    cursor = state.cursor
+    self.state = Mutex(state)
   }
+
+  /// What is there already.
+  var tasks: Int { state.withLock(\.tasks) }
+
+  /// Where the next page begins; nil at the beginning.
+  var cursor: String? { state.withLock(\.cursor) }
 
   static func standardOutput() -> ExportPlace { ExportPlace(STDOUT_FILENO, path: nil, filter: "") }
 
@@ -77,38 +76,62 @@ actor ExportPlace {
   }
 
   /// - Parameter cursor: where the next page begins; nil after the last.
-  func append(_ bytes: [UInt8], tasks count: Int, cursor: String?) throws(ExportFailure) {
-    try Self.write(bytes, to: descriptor, path ?? "standard output")
-    written += Int64(bytes.count)
-    tasks += count
-    self.cursor = cursor
-    sinceCheckpoint += bytes.count
-    guard cursor != nil, sinceCheckpoint >= Self.checkpointAfter else { return }
-    try checkpoint()
+  func append(_ bytes: [UInt8], tasks: Int, cursor: String?) async throws(ExportFailure) {
+    try await onQueue { [self] () throws(ExportFailure) in
+      try Self.write(bytes, to: descriptor, path ?? "standard output")
+      let (now, isDue) = state.withLock { state in
+        state.bytes += Int64(bytes.count)
+        state.tasks += tasks
+        state.cursor = cursor
+        return (state, cursor != nil && state.bytes - state.sureBytes >= Self.checkpointAfter)
+      }
+      if isDue { try checkpoint(now) }
+    }
   }
 
   /// All is there: brought to the disk, and nothing is left to go on with.
-  func finish() throws(ExportFailure) {
+  func finish() async throws(ExportFailure) {
     guard let path else { return }
-    try Self.sync(descriptor, path)
-    isFinished = true
-    guard unlink(path + ".cursor") == 0 else { throw Self.failure("remove", path + ".cursor") }
-    try Self.syncFolder(of: path)
+    try await onQueue { [self] () throws(ExportFailure) in
+      try Self.sync(descriptor, path)
+      state.withLock { $0.isFinished = true }
+      guard unlink(path + ".cursor") == 0 else { throw Self.failure("remove", path + ".cursor") }
+      try Self.syncFolder(of: path)
+    }
   }
 
   /// What was written before a failure need not be written again.
-  func close() {
+  func close() async {
     guard path != nil else { return }
     // If that fails too, the last checkpoint stands.
-    if !isFinished { try? checkpoint() }
-    Foundation.close(descriptor)
+    try? await onQueue { [self] () throws(ExportFailure) in
+      defer { Foundation.close(descriptor) }
+      let now = state.withLock(\.self)
+      if !now.isFinished { try checkpoint(now) }
+    }
   }
 
-  private func checkpoint() throws(ExportFailure) {
+  private func onQueue(_ work: @escaping @Sendable () throws(ExportFailure) -> Void) async throws(ExportFailure) {
+    let result: Result<Void, ExportFailure> = await withCheckedContinuation { continuation in
+      queue.async {
+        do throws(ExportFailure) {
+          try work()
+          continuation.resume(returning: .success(()))
+        } catch {
+          continuation.resume(returning: .failure(error))
+        }
+      }
+    }
+    try result.get()
+  }
+
+  private func checkpoint(_ now: State) throws(ExportFailure) {
     guard let path else { return }
     try Self.sync(descriptor, path)
-    try Self.write(State(filter: filter, cursor: cursor, bytes: written, tasks: tasks), beside: path)
-    sinceCheckpoint = 0
+    var now = now
+    now.filter = filter
+    try Self.write(now, beside: path)
+    state.withLock { $0.sureBytes = now.bytes }
   }
 
   private static func write(_ state: State, beside path: String) throws(ExportFailure) {
@@ -159,15 +182,19 @@ extension ExportPlace {
   fileprivate struct State {
     var filter = ""
     var cursor: String?
-    /// Of the file, which are on the disk.
+    /// Of the file.
     var bytes: Int64 = 0
     var tasks = 0
+    /// As the last checkpoint says.
+    var sureBytes: Int64 = 0
+    var isFinished = false
 
     init(filter: String = "", cursor: String? = nil, bytes: Int64 = 0, tasks: Int = 0) {
       self.filter = filter
       self.cursor = cursor
       self.bytes = bytes
       self.tasks = tasks
+      sureBytes = bytes
     }
 
     init?(_ json: [UInt8]) {

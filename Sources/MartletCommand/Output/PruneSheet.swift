@@ -31,7 +31,7 @@ enum PruneSheet {
     }
     for status in [TaskStatus.success, .dead, .cancelled] {
       guard let count = report.younger[status], count > 0 else { continue }
-      let time = kept(status, policy).map { "younger than \(Format.duration($0))" } ?? "not looked at, or kept for ever"
+      let time = retention(of: status, policy).map { "younger than \(Format.duration($0))" } ?? "not looked at, or kept for ever"
       parts.append("\(status.rawValue): \(counted(count, "task")) \(time)")
     }
     return parts.joined(separator: "\n")
@@ -67,7 +67,7 @@ enum PruneSheet {
 
   private static func counted(_ count: Int, _ what: String) -> String { "\(count) \(what)\(count == 1 ? "" : "s")" }
 
-  private static func kept(_ status: TaskStatus, _ policy: RetentionPolicy) -> Duration? {
+  private static func retention(of status: TaskStatus, _ policy: RetentionPolicy) -> Duration? {
     switch status {
     case .success: policy.success
     case .dead: policy.dead
