@@ -246,7 +246,8 @@ let package = Package(
     .testTarget(
       name: "StoreConformanceTests",
       dependencies: [
-        "Martlet", "MartletCore", "MartletEngine", "MartletPostgres", "MartletSQLite", "MartletTestKit", "PostgresServer",
+        "Martlet", "MartletCore", "MartletEngine", "MartletPostgres", "MartletSQLite", "MartletTestKit",
+        "PostgresServer",
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "Logging", package: "swift-log"),
       ],

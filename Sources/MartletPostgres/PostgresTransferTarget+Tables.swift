@@ -445,7 +445,9 @@ extension PostgresTransferTarget {
   static var knownColumns: [String] { columns.flatMap { words in words.dropFirst().map { "\(words[0]).\($0)" } } }
 
   /// What may stand in a schema that is empty: what migrations and a node without a task have written.
-  private static let mayBeFilled: Set = ["checks", "duties", "lanes", "migrations", "stream_place", "transfers", "workers"]
+  private static let mayBeFilled: Set = [
+    "checks", "duties", "lanes", "migrations", "stream_place", "transfers", "workers",
+  ]
   /// Emptied by `begin`, whatever stands in them. Without tasks the counts are zeros; secrets are those of the embedded store.
   static let renewed = ["count_changes", "counts", "secrets"]
 

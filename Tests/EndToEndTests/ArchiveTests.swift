@@ -76,7 +76,9 @@ extension EndToEnd {
           #expect(report["dryRun"]?.bool == isDryRun)
           #expect(report["deleted"]?.int == 20)
           #expect(report["gone"]?.elements?.first?["type"]?.string == "FAIL_SOMETIMES")
-          let kept = report["protected"]?.elements?.map { ($0["status"]?.string, $0["protections"]?.elements?.compactMap(\.string)) }
+          let kept = report["protected"]?.elements?.map { count in
+            (count["status"]?.string, count["protections"]?.elements?.compactMap(\.string))
+          }
           #expect(kept?.contains { $0 == ("DEAD", ["dependants"]) } == true)
           #expect(kept?.contains { $0 == ("SUCCESS", ["idempotency-key"]) } == true)
           #expect(try await server.api.allTasks().count == (isDryRun ? 23 : 3))

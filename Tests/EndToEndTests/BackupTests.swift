@@ -72,7 +72,9 @@ extension EndToEnd {
       }
     }
 
-    @Test func `a base backup of a server under load starts elsewhere with all that was acknowledged before`() async throws {
+    @Test func `a base backup of a server under load starts again with all that was acknowledged before`()
+      async throws
+    {
       try await Scene.play { scene in
         let original = try await scene.postgres(settings: ["max_wal_senders": "4"])
         let database = try await DatabaseServer(on: original)

@@ -45,19 +45,20 @@ extension EndToEnd {
       let schedule = try await old.api.found("/schedules/hourly?next=5")
       let audit = try await old.api.found("/audit?limit=1000")["data"]?.elements?.count ?? 0
 
-      try await scene.refuses(["transfer", "--from", file, "--to", database.url], "is already served by another martlet")
+      let again = ["transfer", "--from", file, "--to", database.url]
+      try await scene.refuses(again, "is already served by another martlet")
       try await old.kill()
       let transfer = try await scene.martlet(["transfer", "--from", file, "--to", database.url, "--json"])
       #expect(transfer.ending == .exited(0), "\(transfer.program.errors)")
       let report = try JSONScanner.scan(Array(transfer.program.output.utf8))
       #expect(report["tables"]?.elements?.first { $0["name"]?.string == "tasks" }?["rows"]?.int == tasks.count)
-      try await scene.refuses(["transfer", "--from", file, "--to", database.url], "is not empty")
+      try await scene.refuses(again, "is not empty")
 
       mend()
       let server = try await scene.serve(
         environment: settings.merging(["MARTLET_DATABASE_URL": database.url]) { $1 })
       let api = API(address: server.api.address, key: key)
-      try await scene.refuses(["transfer", "--from", file, "--to", database.url], "is being served")
+      try await scene.refuses(again, "is being served")
 
       // What had ended is told in the same bytes.
       #expect(try await Self.story(of: tasks.final, api) == finals)

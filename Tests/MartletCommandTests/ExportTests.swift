@@ -45,7 +45,9 @@ struct ExportTests {
     #expect(run.output.contains(#""payload":{   "a": 1.0  }"#))
     #expect(run.errors == "exported 6 tasks\n")
     let first = try #require(requests.first?.target)
-    for part in ["status=SUCCESS", "type=resize", "include=payload%2Cresult"] { #expect(first.contains(part), "\(first)") }
+    for part in ["status=SUCCESS", "type=resize", "include=payload%2Cresult"] {
+      #expect(first.contains(part), "\(first)")
+    }
   }
 
   @Test("a task that is deleted meanwhile is told, with null for its history")
@@ -84,7 +86,8 @@ struct ExportTests {
     #expect(other.status == 2 && none.isEmpty && other.errors.contains("other filters"))
     let (again, _) = try await Program.run(["export", "--output", file]) { request, _ in Self.answer(request) }
     #expect(again.status == 1 && again.errors.contains("--resume"))
-    let (run, _) = try await Program.run(["export", "--output", file, "--resume"]) { request, _ in Self.answer(request) }
+    let (run, _) = try await Program.run(["export", "--output", file, "--resume"]) { request, _ in Self.answer(request)
+    }
     #expect(run.status == 0, "\(run.errors)")
     #expect(run.errors == "exported 6 tasks\n")
     let text = String(decoding: try #require(FileManager.default.contents(atPath: file)), as: UTF8.self)

@@ -52,7 +52,8 @@ final class ExportPlace: Sendable {
 
   static func resuming(_ path: String, filter: String) throws(ExportFailure) -> ExportPlace {
     guard let data = FileManager.default.contents(atPath: path + ".cursor") else {
-      throw ExportFailure(message: "there is no \(path).cursor: the export is complete, or was never begun", isUsage: true)
+      throw ExportFailure(
+        message: "there is no \(path).cursor: the export is complete, or was never begun", isUsage: true)
     }
     guard let state = State(Array(data)) else { throw ExportFailure(message: "\(path).cursor cannot be read") }
     guard state.filter == filter else {

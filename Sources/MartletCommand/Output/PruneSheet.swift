@@ -5,7 +5,8 @@ internal import MartletCore
 
 enum PruneSheet {
   static func text(
-    _ report: DirectRetention.Report, _ policy: RetentionPolicy, database: String, isDryRun: Bool, for terminal: Terminal
+    _ report: DirectRetention.Report, _ policy: RetentionPolicy, database: String, isDryRun: Bool,
+    for terminal: Terminal
   ) -> String {
     var parts: [String] = []
     let gone = report.gone.reduce(0) { $0 + $1.count }
@@ -31,7 +32,9 @@ enum PruneSheet {
     }
     for status in [TaskStatus.success, .dead, .cancelled] {
       guard let count = report.younger[status], count > 0 else { continue }
-      let time = retention(of: status, policy).map { "younger than \(Format.duration($0))" } ?? "not looked at, or kept for ever"
+      let time =
+        retention(of: status, policy).map { "younger than \(Format.duration($0))" }
+        ?? "not looked at, or kept for ever"
       parts.append("\(status.rawValue): \(counted(count, "task")) \(time)")
     }
     return parts.joined(separator: "\n")
@@ -53,7 +56,9 @@ enum PruneSheet {
         }
       }
       json.field("notDue") { json in
-        for status in [TaskStatus.success, .dead, .cancelled] { json.field(status.rawValue, report.younger[status] ?? 0) }
+        for status in [TaskStatus.success, .dead, .cancelled] {
+          json.field(status.rawValue, report.younger[status] ?? 0)
+        }
       }
     }
     return json.bytes
