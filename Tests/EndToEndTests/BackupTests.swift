@@ -129,5 +129,9 @@ extension EndToEnd {
 
 private func run(_ server: PostgresServer, _ program: String, _ arguments: [String]) async throws {
   let (status, _, errors) = try await server.run(program, arguments)
-  guard status == 0 else { throw PostgresFailed(what: "\(program): \(errors)", log: "") }
+  guard status == 0 else { throw ToolFailed(what: "\(program): \(errors)") }
+}
+
+private struct ToolFailed: Error {
+  let what: String
 }

@@ -3,6 +3,7 @@
 
 internal import Foundation
 internal import MartletCore
+internal import NIOHTTP1
 internal import PostgresServer
 internal import ScriptedServer
 internal import Synchronization

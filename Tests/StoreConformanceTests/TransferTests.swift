@@ -112,7 +112,7 @@ import Testing
       await file.store.close()
       let tables = try await place.transfer()
       #expect(tables.first { $0.name == "tasks" }?.rows == 2_461)
-      #expect(tables.allSatisfy(\.isEqual))
+      #expect(tables.allSatisfy { $0.isEqual })
     }
   }
 
