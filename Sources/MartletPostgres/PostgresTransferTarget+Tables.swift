@@ -230,8 +230,11 @@ extension PostgresTransferTarget {
     SELECT setval('claims_number_seq', coalesce((SELECT max(number) FROM claims), 0) + 1, false),
       setval('outbox_number_seq', coalesce((SELECT max(number) FROM outbox), 0) + 1, false),
       setval('sinks_number_seq', coalesce((SELECT max(number) FROM sinks), 0) + 1, false);
-    SELECT switch_outbox(EXISTS (SELECT 1 FROM sinks));
-    SELECT switch_notices_on() WHERE EXISTS (SELECT 1 FROM task_runs WHERE notifies <> 0);
+    -- No statement may be reading the table whose triggers are switched.
+    DO $$ BEGIN
+      IF EXISTS (SELECT 1 FROM sinks) THEN PERFORM switch_outbox(true); END IF;
+      IF EXISTS (SELECT 1 FROM task_runs WHERE notifies <> 0) THEN PERFORM switch_notices_on(); END IF;
+    END $$;
     """
 }
 

@@ -183,7 +183,7 @@ private struct Tasks {
     guard schedule.status == 201 else { throw API.Unexpected(reply: schedule) }
 
     let done = try await api.submit(
-      "{\"type\":\"SEND_EMAIL\",\"payload\":{ \"to\" : \"user@example.com\",\n\"subject\":\"Wëlcome \\u0000\", \"n\":1.50},\"tags\":[\"a\"],\"metadata\":{\"k\":\"v\"}}"
+      "{\"type\":\"SEND_EMAIL\",\"payload\":{ \"to\" : \"user@example.com\",\n\"subject\":\"Wëlcome\",\"content\":\"\\u0000\", \"n\":1.50},\"tags\":[\"a\"],\"metadata\":{\"k\":\"v\"}}"
     )
     try await api.task(done, becomes: "SUCCESS")
     let dead = try await api.submit(#"{"type":"FAIL_SOMETIMES","payload":{"probability":1},"retries":0}"#)
