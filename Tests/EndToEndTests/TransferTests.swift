@@ -47,19 +47,19 @@ extension EndToEnd {
       let audit = try await old.api.found("/audit?limit=1000")["data"]?.elements?.count ?? 0
 
       let again = ["transfer", "--from", file, "--to", database.url]
-      try await scene.refuses(again, "is already served by another martlet")
+      try await scene.refuses(again, "is already served by another martlet", environment: settings)
       try await old.kill()
-      let transfer = try await scene.martlet(["transfer", "--from", file, "--to", database.url, "--json"])
+      let transfer = try await scene.martlet(again + ["--json"], environment: settings)
       #expect(transfer.ending == .exited(0), "\(transfer.program.errors)")
       let report = try JSONScanner.scan(Array(transfer.program.output.utf8))
       #expect(report["tables"]?.elements?.first { $0["name"]?.string == "tasks" }?["rows"]?.int == tasks.count)
-      try await scene.refuses(again, "is not empty")
+      try await scene.refuses(again, "is not empty", environment: settings)
 
       mend()
       let server = try await scene.serve(
         environment: settings.merging(["MARTLET_DATABASE_URL": database.url]) { $1 })
       let api = API(address: server.api.address, key: key)
-      try await scene.refuses(again, "is being served")
+      try await scene.refuses(again, "is being served", environment: settings)
 
       // What had ended is told in the same bytes.
       #expect(try await Self.story(of: tasks.final, api) == finals)

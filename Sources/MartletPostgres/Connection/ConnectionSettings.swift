@@ -95,12 +95,16 @@ enum ServingLock: Sendable {
     return Int64(bitPattern: hash)
   }
 
-  /// Takes it, if it is to be had now. `$4` is the number.
+  /// Takes it, if it is to be had within a second: a session that was closed a moment ago may still have it. `$4` is the number.
+  /// (CASE tries one after the other; what `pg_sleep` answers is not NULL.)
   var sql: String {
-    switch self {
-    case .shared: "pg_try_advisory_lock_shared($4::bigint)"
-    case .exclusive: "pg_try_advisory_lock($4::bigint)"
-    }
+    let take =
+      switch self {
+      case .shared: "pg_try_advisory_lock_shared($4::bigint)"
+      case .exclusive: "pg_try_advisory_lock($4::bigint)"
+      }
+    let later = [0.05, 0.1, 0.2, 0.4].map { " WHEN pg_sleep(\($0)) IS NULL THEN false WHEN \(take) THEN true" }
+    return "CASE WHEN \(take) THEN true\(later.joined()) ELSE false END"
   }
 }
 
