@@ -283,7 +283,9 @@ let package = Package(
     .testTarget(
       name: "StoreConformanceTests",
       dependencies: [
-        "MartletCore", "MartletEngine", "MartletPostgres", "MartletSQLite", "MartletTestKit", "PostgresServer",
+        "Martlet", "MartletCore", "MartletEngine", "MartletPostgres", "MartletSQLite", "MartletTestKit",
+        "PostgresServer",
+        .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: settings),

@@ -145,7 +145,11 @@ package struct Call: Sendable {
   /// Path and query, as they stand in the request line.
   var target: String {
     guard !query.isEmpty else { return path }
-    return path + "?" + query.map { Self.escaped($0.name) + "=" + Self.escaped($0.value) }.joined(separator: "&")
+    return path + "?" + writtenQuery
+  }
+
+  package var writtenQuery: String {
+    query.map { Self.escaped($0.name) + "=" + Self.escaped($0.value) }.joined(separator: "&")
   }
 
   /// All but the unreserved characters of RFC 3986 escaped, so that no value can end its own place.

@@ -6,7 +6,7 @@
 // repeat. Time is the store's own clock.
 
 package protocol TaskStore: WorkSource, QueueBook, ScheduleBook, APIKeyBook, AuditBook, BulkBook, ExplainBook,
-  HistoryBook, OutboxBook, StreamBook, NoticeBook, SettingsBook
+  HistoryBook, OutboxBook, StreamBook, NoticeBook, SettingsBook, RetentionBook
 {
   /// The store's clock.
   func now() async throws(StoreError) -> Timestamp

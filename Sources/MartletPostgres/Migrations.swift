@@ -27,6 +27,7 @@ struct Migrations: Sendable {
     ("V0010_stream", PackageResources.V0010_stream_sql),
     ("V0011_notices", PackageResources.V0011_notices_sql),
     ("V0012_settings", PackageResources.V0012_settings_sql),
+    ("V0013_transfers", PackageResources.V0013_transfers_sql),
   ]
 
   /// The release before this one knows the first step alone, and cannot work beside the others.

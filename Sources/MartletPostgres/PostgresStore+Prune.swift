@@ -111,6 +111,25 @@ extension PostgresStore {
   private static let forgetTurns = Statement(
     "forget_turns", "WITH \(clock) DELETE FROM key_turns t USING clock WHERE t.at < now - 86400000")
 
+  /// What keeps a row `a` of `aged`: `k.is_young`, `w.is_waiting`, `t.is_untold`, `n.is_pending`. `$6` is how long keys are kept.
+  static let keepingJoins = """
+    CROSS JOIN LATERAL (
+      SELECT coalesce(t.batch_key, t.idempotency_key) AS key FROM task_bodies t WHERE t.id = a.id LIMIT 1
+    ) b
+    LEFT JOIN LATERAL (
+      SELECT true AS is_young FROM idempotency_keys t
+      WHERE b.key IS NOT NULL AND t.key = b.key AND t.created_at > now - $6::bigint AND a.id = ANY (t.tasks) LIMIT 1
+    ) k ON true
+    LEFT JOIN LATERAL (
+      SELECT true AS is_waiting FROM dependencies d CROSS JOIN LATERAL (
+        SELECT t.status FROM task_runs t WHERE t.id = d.child LIMIT 1
+      ) c
+      WHERE a.has_children AND d.parent = a.id AND (c.status NOT IN (5, 6, 7) OR NOT d.met AND \(isToBeMet)) LIMIT 1
+    ) w ON true
+    LEFT JOIN LATERAL (SELECT true AS is_untold FROM outbox o WHERE o.task = a.id LIMIT 1) t ON true
+    LEFT JOIN LATERAL (SELECT true AS is_pending FROM notices o WHERE o.task = a.id AND \(isPending("o")) LIMIT 1) n ON true
+    """
+
   private static let pruneStep = Statement(
     "prune_step",
     """
@@ -135,21 +154,8 @@ extension PostgresStore {
     ),
     old AS MATERIALIZED (
       SELECT a.id, a.place
-      FROM clock CROSS JOIN aged a CROSS JOIN LATERAL (
-        SELECT coalesce(t.batch_key, t.idempotency_key) AS key FROM task_bodies t WHERE t.id = a.id LIMIT 1
-      ) b
-      LEFT JOIN LATERAL (
-        SELECT true AS is_young FROM idempotency_keys t
-        WHERE b.key IS NOT NULL AND t.key = b.key AND t.created_at > now - $6::bigint AND a.id = ANY (t.tasks) LIMIT 1
-      ) k ON true
-      LEFT JOIN LATERAL (
-        SELECT true AS is_waiting FROM dependencies d CROSS JOIN LATERAL (
-          SELECT t.status FROM task_runs t WHERE t.id = d.child LIMIT 1
-        ) c
-        WHERE a.has_children AND d.parent = a.id AND (c.status NOT IN (5, 6, 7) OR NOT d.met AND \(isToBeMet)) LIMIT 1
-      ) w ON true
-      LEFT JOIN LATERAL (SELECT true AS is_untold FROM outbox o WHERE o.task = a.id LIMIT 1) t ON true
-      LEFT JOIN LATERAL (SELECT true AS is_pending FROM notices o WHERE o.task = a.id AND \(isPending("o")) LIMIT 1) n ON true
+      FROM clock CROSS JOIN aged a
+      \(keepingJoins)
       WHERE k.is_young IS NULL AND w.is_waiting IS NULL AND t.is_untold IS NULL AND n.is_pending IS NULL
       LIMIT $5::bigint
     ),

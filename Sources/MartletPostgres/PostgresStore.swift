@@ -67,6 +67,7 @@ package final class PostgresStore: TaskStore {
     }
     do {
       try await Migrations(pool: pool, schema: options.schema, steps: options.migrations).run()
+      try await refuseIncomplete(pool, options.schema)
     } catch {
       await pool.close()
       throw StoreError(opening: error, schema: options.schema)
@@ -74,14 +75,29 @@ package final class PostgresStore: TaskStore {
     return PostgresStore(options, settings, pool, book)
   }
 
-  private static func settings(_ options: Options) throws(StoreError) -> ConnectionSettings {
+  /// What an embedded database was to be transferred to, and is not yet: whoever served it would work on half of it.
+  private static func refuseIncomplete(_ pool: ConnectionPool, _ schema: String) async throws {
+    guard let origin = try await pool.run(Query(incompleteTransfer)).first({ $0.text() }) else { return }
+    throw StoreError.unusable(
+      "the schema \(schema) holds what an incomplete transfer from \(origin) has left: wait for its end, or martlet transfer --restart"
+    )
+  }
+
+  static let incompleteTransfer = Statement(
+    "incomplete_transfer", "SELECT origin FROM transfers WHERE ended_at IS NULL")
+
+  static func settings(
+    _ options: Options, lock: ServingLock = .shared
+  ) throws(StoreError) -> ConnectionSettings {
     var limits = ConnectionSettings.Limits()
     limits.hot = options.answerWithin
     // Who can wait longer for answers can wait longer for a connection.
     limits.connect = max(limits.connect, options.answerWithin / 4)
     limits.patience = max(limits.patience, options.answerWithin / 20)
     limits.silence = max(limits.silence, options.answerWithin * 2 / 5)
-    return try ConnectionSettings(url: options.url, schema: options.schema, limits: limits)
+    var settings = try ConnectionSettings(url: options.url, schema: options.schema, limits: limits)
+    settings.lock = lock
+    return settings
   }
 
   /// The names of all migrations, and of those that the schema has.
@@ -125,7 +141,7 @@ package final class PostgresStore: TaskStore {
     func withLock<Value: Sendable>(_ body: (inout Int) -> Value) -> Value { count.withLock { body(&$0) } }
   }
 
-  private static func connect(
+  static func connect(
     _ settings: ConnectionSettings, _ options: Options, size: Int, onConnect: @escaping @Sendable () -> Void = {}
   ) async throws(StoreError) -> ConnectionPool {
     let durability = options.durability
@@ -133,6 +149,7 @@ package final class PostgresStore: TaskStore {
       settings, size: size, report: options.report,
       greeting: { (greeting) throws(StoreError) in
         try StartupChecks.check(greeting, durability: durability)
+        try StartupChecks.check(greeting, lock: settings.lock, schema: settings.schema)
         onConnect()
       })
     do {
@@ -216,7 +233,7 @@ package final class PostgresStore: TaskStore {
 
 extension StoreError {
   /// What went wrong while opening.
-  fileprivate init(opening error: any Error, schema: String) {
+  init(opening error: any Error, schema: String) {
     switch error {
     case PostgresFailure.refused("42501", let message):
       self = .unusable(

@@ -35,4 +35,14 @@ enum StartupChecks {
       )
     }
   }
+
+  /// - Throws: `.unusable` where others use the schema in a way that does not go with this one.
+  static func check(_ greeting: Greeting, lock: ServingLock, schema: String) throws(StoreError) {
+    guard !greeting.hasLock else { return }
+    switch lock {
+    case .shared: throw .unusable("a transfer into the schema \(schema) is under way; it cannot be used before its end")
+    case .exclusive:
+      throw .unusable("the schema \(schema) is being served, or used by a command; stop all of its nodes first")
+    }
+  }
 }

@@ -39,6 +39,22 @@ struct PreparedStatement {
     return rows
   }
 
+  /// The same with parameters whose number is known only when it runs.
+  func rows<Row>(
+    binding values: [any SQLValue], until isEnough: (Row) -> Bool, read: (inout Columns) throws -> Row
+  ) throws -> [Row] {
+    for (index, value) in values.enumerated() { value.bind(to: handle, at: Int32(index + 1)) }
+    defer { sqlite3_reset(handle) }
+    var rows: [Row] = []
+    while try step() {
+      var columns = Columns(handle: handle)
+      let row = try read(&columns)
+      rows.append(row)
+      if isEnough(row) { break }
+    }
+    return rows
+  }
+
   /// The first row, if there is one.
   func row<each Value: SQLValue, Row>(
     _ values: repeat each Value, read: (inout Columns) throws -> Row

@@ -13,11 +13,8 @@ extension SQLiteStore {
 
   package func prune(_ policy: RetentionPolicy, limit: Int) async throws(StoreError) -> Int {
     let now = clock()
-    func cutoff(_ kept: Duration?) -> Timestamp? { kept.map { now + (.zero - $0) } }
     guard limit > 0, let end = policy.firstTooYoung(now: now) else { return 0 }
-    let cutoffs = Cutoffs(
-      success: cutoff(policy.success), dead: cutoff(policy.dead), cancelled: cutoff(policy.cancelled),
-      keys: now + (.zero - policy.keys))
+    let cutoffs = Cutoffs(policy, now: now)
     var cursor = pruneCursor.withLock(\.self)
     var pruned = 0
     for scan in 1...Self.mostScans {
@@ -58,11 +55,24 @@ struct Cutoffs: Sendable {
   var cancelled: Timestamp?
   /// Keys taken before this time may go.
   var keys: Timestamp
+
+  init(_ policy: RetentionPolicy, now: Timestamp) {
+    func cutoff(_ kept: Duration?) -> Timestamp? { kept.map { now + (.zero - $0) } }
+    success = cutoff(policy.success)
+    dead = cutoff(policy.dead)
+    cancelled = cutoff(policy.cancelled)
+    keys = now + (.zero - policy.keys)
+  }
 }
+
+/// True of a row `r` that is final for longer than its status is kept. `?1` to `?3` are the cutoffs.
+let isPastItsTime = """
+  ((r.status = 5 AND r.finished_at <= ?1) OR (r.status = 6 AND r.finished_at <= ?2) OR (r.status = 7 AND r.finished_at <= ?3))
+  """
 
 /// True of a row `r` that retention takes. `?1` to `?4` are the cutoffs.
 private let mayGo = """
-  ((r.status = 5 AND r.finished_at <= ?1) OR (r.status = 6 AND r.finished_at <= ?2) OR (r.status = 7 AND r.finished_at <= ?3))
+  \(isPastItsTime)
     AND NOT EXISTS (SELECT 1 FROM idempotency_keys k WHERE k.task = r.id AND k.created_at > ?4)
     AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.task = r.id)
     AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.task = r.id AND n.status = 1)
@@ -73,7 +83,7 @@ private let mayGo = """
 
 extension WriteTransaction {
   /// Deletes those that still may go; how many.
-  fileprivate func delete(_ ids: [TaskID], _ cutoffs: Cutoffs) throws -> Int {
+  func delete(_ ids: [TaskID], _ cutoffs: Cutoffs) throws -> Int {
     let deleteRun = try prepared("DELETE FROM task_runs AS r WHERE r.id = ?5 AND \(mayGo)")
     var deleted = 0
     for id in ids {

@@ -180,7 +180,7 @@ package final class SQLiteStore: TaskStore {
     if isClosed.withLock(\.self) { throw .unavailable("the store is closed") }
   }
 
-  private static func canonical(_ path: String) -> String {
+  static func canonical(_ path: String) -> String {
     let url = URL(fileURLWithPath: path)
     return url.deletingLastPathComponent().resolvingSymlinksInPath()
       .appendingPathComponent(url.lastPathComponent).resolvingSymlinksInPath().path
@@ -188,7 +188,7 @@ package final class SQLiteStore: TaskStore {
 }
 
 extension StoreError {
-  fileprivate func naming(_ path: String) -> StoreError {
+  func naming(_ path: String) -> StoreError {
     switch self {
     case .unusable(let message) where !message.contains(path): .unusable("\(path): \(message)")
     case .unavailable(let message) where !message.contains(path): .unavailable("\(path): \(message)")

@@ -5,8 +5,8 @@ package import MartletCore
 internal import Synchronization
 
 package enum StoreOperation: String, CaseIterable, Sendable {
-  case now, submit, claim, renew, finish, promote, rescue, settle, prune, steer, tasks, list, graph, attempts, events
-  case counts, claimable, oldestReady, register, unregister, workers, check, audit, pruneAudit, apiKeys
+  case now, submit, claim, renew, finish, promote, rescue, settle, prune, sweep, steer, tasks, list, graph, attempts
+  case events, counts, claimable, oldestReady, register, unregister, workers, check, audit, pruneAudit, apiKeys
   case queueSettings, changeQueue, typeSettings, putType, admit
   case begin, dueBulk, carryOn, endBulk, bulkJob, bulkJobs, count, pruneBulk, facts
   case attend, takeEntries, stories, settleEntries, release, sinks

@@ -76,6 +76,11 @@ final class SabotagedStore: TaskStore {
   func prune(_ policy: RetentionPolicy, limit: Int) async throws(StoreError) -> Int {
     try await inner.prune(policy, limit: limit)
   }
+  func sweep(
+    _ policy: RetentionPolicy, after cursor: TaskID?, limit: Int, deletes: Bool
+  ) async throws(StoreError) -> SweepPage {
+    try await inner.sweep(policy, after: cursor, limit: limit, deletes: deletes)
+  }
   func steer(_ commands: [Steering]) async throws(StoreError) -> [SteeringVerdict] { try await inner.steer(commands) }
   func tasks(_ ids: [TaskID]) async throws(StoreError) -> [TaskRecord?] { try await inner.tasks(ids) }
   func list(_ query: TaskQuery) async throws(StoreError) -> TaskPage { try await inner.list(query) }

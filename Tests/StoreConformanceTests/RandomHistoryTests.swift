@@ -91,7 +91,7 @@ import Testing
 }
 
 /// Draws commands that collide: few types and queues, old leases, ids that are there already.
-private struct RandomHistory {
+struct RandomHistory {
   enum Command {
     case advance(Duration)
     case submit(Submission)

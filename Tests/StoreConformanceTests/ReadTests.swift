@@ -454,6 +454,7 @@ import Testing
         ("rescue", { _ = try await bench.rescue() }),
         ("settle", { _ = try await store.settle(limit: 1) }),
         ("prune", { _ = try await store.prune(PruneTests.all, limit: 1) }),
+        ("sweep", { _ = try await store.sweep(PruneTests.all, after: nil, limit: 1, deletes: false) }),
         ("steer", { _ = try await bench.steer(.cancel) }),
         ("tasks", { _ = try await store.tasks([.stub(1)]) }),
         ("list", { _ = try await store.list(TaskQuery()) }),

@@ -5,8 +5,6 @@ internal import Foundation
 package import MartletCore
 package import MartletEngine
 internal import MartletHTTP
-internal import MartletPostgres
-internal import MartletSQLite
 
 package struct DirectKeys: Sendable {
   /// False where this call has made it.
@@ -15,30 +13,11 @@ package struct DirectKeys: Sendable {
   package let database: String
   private let store: any TaskStore
 
-  /// Opens the database as a guest: the server's own lock is not asked for, and its leases are left alone. Both stores are made
-  /// for several processes; what would harm the others is only a schema that they do not know, so an old one is not migrated.
+  /// Beside running servers (`GuestStore`).
   /// - Parameter creates: makes a database where there is none.
   package static func open(_ database: Settings.Database, creates: Bool) async throws(StoreError) -> DirectKeys {
-    let location = try DatabaseLocation(database)
-    let schema = try await Schema.read(database)
-    guard creates || !schema.applied.isEmpty else {
-      throw .unusable("there is no database of martlet at \(location.shown)")
-    }
-    guard schema.applied.isEmpty || schema.pending.isEmpty else {
-      throw .unusable(
-        "the schema is not up to date (\(schema.pending.joined(separator: ", "))): start the server of this version, or martlet migrate up"
-      )
-    }
-    let store: any TaskStore =
-      switch location {
-      case .sqlite(let path):
-        try await SQLiteStore.open(
-          path: path, role: .tool, durability: database.durability == .strict ? .strict : .relaxed,
-          clock: DatabaseLocation.wallClock)
-      case .postgres(let url, _):
-        try await PostgresStore.open(database.postgresOptions(url))
-      }
-    return DirectKeys(isOld: !schema.applied.isEmpty, database: location.shown, store: store)
+    let guest = try await GuestStore.open(database, creates: creates)
+    return DirectKeys(isOld: guest.isOld, database: guest.shown, store: guest.store)
   }
 
   package func close() async {

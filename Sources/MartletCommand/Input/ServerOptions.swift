@@ -16,10 +16,14 @@ struct ServerOptions: ParsableArguments {
   var apiKey: String?
 
   /// Runs `body` with a client. A server that does not answer is told at once: whoever typed the command is waiting.
-  func withClient<Result>(_ body: (MartletClient) async throws -> Result) async throws -> Result {
+  /// - Parameter patience: for commands that take long, and would have to begin anew.
+  func withClient<Result>(
+    patience: Duration = .zero, _ body: (MartletClient) async throws -> Result
+  ) async throws -> Result {
     let (server, credential) = resolved(ProcessInfo.processInfo.environment)
     var options = MartletClient.Options()
-    options.retries.whileUnreachable = .zero
+    options.retries.whileUnreachable = patience
+    options.retries.whenAsked = max(options.retries.whenAsked, patience)
     return try await MartletClient.withClient(server: server, credential: credential, options: options, body)
   }
 

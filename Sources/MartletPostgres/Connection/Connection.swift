@@ -115,19 +115,22 @@ extension Connection {
         set_config('statement_timeout', $2, false), set_config('idle_in_transaction_session_timeout', $3, false),
         set_config('synchronous_commit', current_setting('synchronous_commit'), false)
       """
+    // First among what is set, so that it is read behind what the greeting reads.
+    let lock = settings.isPooled ? ", true" : ", \(settings.lock.sql)"
     let query =
       settings.isPooled
-      ? Query(Statement("greet", read))
+      ? Query(Statement("greet", read + lock))
       : Query(
-        Statement("greet", read + set), .text(settings.searchPath), .text(settings.statementTimeout(.hot)),
-        .text(settings.idleTransactionTimeout))
+        Statement("greet", read + lock + set), .text(settings.searchPath), .text(settings.statementTimeout(.hot)),
+        .text(settings.idleTransactionTimeout), .int8(ServingLock.number(of: settings.schema)))
     do throws(SessionFailure) {
       let rows = try session.pipeline([query], isNamed: false, until: .now + settings.limits.connect)
       let serverVersion = session.serverVersion
       let greeting = rows[0].first { columns in
         Greeting(
           serverVersion: serverVersion, synchronousCommit: columns.text(), fsync: columns.text(),
-          fullPageWrites: columns.text(), serverEncoding: columns.text(), isInRecovery: columns.bool())
+          fullPageWrites: columns.text(), serverEncoding: columns.text(), isInRecovery: columns.bool(),
+          hasLock: columns.bool())
       }
       guard let greeting else { throw SessionFailure.lost("the database answered out of turn", isTimeout: false) }
       return greeting

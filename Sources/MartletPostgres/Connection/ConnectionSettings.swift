@@ -35,6 +35,7 @@ struct ConnectionSettings: Sendable {
   /// For people: without passwords.
   let shownURL: String
   var limits: Limits
+  var lock = ServingLock.shared
   private let url: DatabaseURL
 
   /// - Throws: `.unusable` with what is wrong with the URL.
@@ -77,6 +78,33 @@ struct ConnectionSettings: Sendable {
         PQconnectStartParams(keywords, values, 1)
       }
     }
+  }
+}
+
+/// A lock that each session has from its beginning to its end. All who use a schema share it; a transfer wants it alone, so that
+/// neither begins while the other is there. (Sessions of tests that make their own settings have it too.)
+enum ServingLock: Sendable {
+  case shared
+  case exclusive
+
+  /// One number per schema: FNV-1a.
+  static func number(of schema: String) -> Int64 {
+    let hash = "martlet.serving.\(schema)".utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
+      ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3
+    }
+    return Int64(bitPattern: hash)
+  }
+
+  /// Takes it, if it is to be had within a second: a session that was closed a moment ago may still have it. `$4` is the number.
+  /// (CASE tries one after the other; what `pg_sleep` answers is not NULL.)
+  var sql: String {
+    let take =
+      switch self {
+      case .shared: "pg_try_advisory_lock_shared($4::bigint)"
+      case .exclusive: "pg_try_advisory_lock($4::bigint)"
+      }
+    let later = [0.05, 0.1, 0.2, 0.4].map { " WHEN pg_sleep(\($0)) IS NULL THEN false WHEN \(take) THEN true" }
+    return "CASE WHEN \(take) THEN true\(later.joined()) ELSE false END"
   }
 }
 

@@ -8,4 +8,6 @@ struct Greeting: Sendable, Hashable {
   let fullPageWrites: String
   let serverEncoding: String
   let isInRecovery: Bool
+  /// Of its `ServingLock`; true also behind PgBouncer, where a session cannot have any.
+  var hasLock = true
 }
