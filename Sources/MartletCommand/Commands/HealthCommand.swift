@@ -31,7 +31,7 @@ struct HealthCommand: AsyncParsableCommand {
     if let named {
       address = named
     } else {
-      address = try Self.address(of: settings.load().settings)
+      address = try Self.address(of: await settings.load().settings)
       options.checksCertificate = false  // it is for the name that others use
     }
     let readiness = try await MartletClient.withClient(server: address, options: options) { client in
@@ -47,11 +47,12 @@ struct HealthCommand: AsyncParsableCommand {
   /// Where a node is reached from its own machine.
   static func address(of settings: Settings) throws(CommandFailure) -> String {
     let server = settings.server
-    guard server.roles.contains(.api) else {
-      throw CommandFailure(.usage, "a node without the role api does not listen: there is nothing to ask")
+    // A node without the API has no port but that of its metrics.
+    guard let port = server.roles.contains(.api) ? server.port : settings.telemetry.metricsPort else {
+      throw CommandFailure(.usage, "a node without the role api has no port to ask: set telemetry.metricsPort")
     }
-    guard server.port != 0 else {
-      throw CommandFailure(.usage, "server.port is 0, so the node's port is not known here: name it with --server")
+    guard port != 0 else {
+      throw CommandFailure(.usage, "the node's port is 0, so it is not known here: name the server with --server")
     }
     let host =
       switch server.host {
@@ -60,7 +61,7 @@ struct HealthCommand: AsyncParsableCommand {
       case let host where host.contains(":"): "[\(host)]"
       default: server.host
       }
-    return "\(server.tls.certificate == nil ? "http" : "https")://\(host):\(server.port)"
+    return "\(server.tls.certificate == nil ? "http" : "https")://\(host):\(port)"
   }
 
   /// What is wrong, in the server's words.
