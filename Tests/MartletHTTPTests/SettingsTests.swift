@@ -1,4 +1,4 @@
-// `/settings`: what is set for all nodes, over HTTP. What the settings are is the composition root's business; here there are three.
+// `/settings`: what is set for all nodes, over HTTP. What the settings are is the composition root's business; here there are a few.
 
 internal import MartletCore
 internal import MartletEngine
@@ -8,7 +8,7 @@ internal import Testing
 
 /// A node with a few settings: numbers from 0 to 100, of which `b.two` goes with `b.one` alone.
 final class PanelStub: SettingsPanel {
-  private static let keys = ["a", "b.one", "b.two"]
+  private static let keys = ["a", "b.one", "b.two", "log.level", "tasks.maxRetries"]
   private let taken = Mutex<SettingsRevision?>(nil)
 
   var state: SettingsState {
