@@ -111,7 +111,8 @@ package struct MetricName: Sendable, Hashable {
   package static let httpRequest = MetricName(
     "martlet_http_request_seconds", .histogram, by: ["method", "route"], "How long HTTP requests took.")
   package static let storeUp = MetricName(
-    "martlet_store_up", .gauge, "1 if the store could commit at this scrape and gave its counts, else 0; then these are old.")
+    "martlet_store_up", .gauge,
+    "1 if the store could commit at this scrape and gave its counts, else 0; then these are old.")
   package static let store = MetricName(
     "martlet_store_seconds", .histogram, by: ["operation"], "How long calls of the store took, commit included.")
   package static let storeErrors = MetricName(
