@@ -132,8 +132,7 @@ extension StoreBench {
 
   private func untoldEntries() async throws -> [OutboxEntry] {
     guard try await !store.sinks().isEmpty else { return [] }
-    let page = try await store.takeEntries(for: "kafka", relay: "relay", limit: 100_000, hold: .seconds(3600))
-    return page?.entries ?? []
+    return try await store.takeEntries(for: "kafka", relay: "relay", limit: 100_000, hold: .seconds(3600)) ?? []
   }
 
   /// Some of what the outside has not heard.

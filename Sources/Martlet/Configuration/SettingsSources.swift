@@ -26,16 +26,21 @@ package struct SettingsSources: Sendable {
 
   /// Reads everything, and asks AWS SSM where the sources say so.
   package mutating func load() async throws(SettingsError) -> LoadedSettings {
+    // Once, where SSM is not asked: a file may be a pipe. What is wrong without SSM may be right with it.
+    let first: Result<LoadedSettings, SettingsError>
+    do throws(SettingsError) { first = .success(try Settings.load(self)) } catch { first = .failure(error) }
+    if case .success(let loaded) = first, loaded.settings.config.ssm.path == nil { return loaded }
     let (config, origin) = Settings.config(of: self)
-    if let path = config.ssm.path, Settings.sourceComplaints(Settings(config: config)).isEmpty {
-      do throws(AWSFailure) {
-        parameters = try await ParameterStore(config.ssm, environment: environment).parameters()
-      } catch {
-        throw SettingsError(problems: [
-          SettingsProblem(
-            key: "config.ssm.path", value: "\"\(path)\"", source: origin, detail: "cannot be read: \(error)")
-        ])
-      }
+    guard let path = config.ssm.path, Settings.sourceComplaints(Settings(config: config)).isEmpty else {
+      return try first.get()
+    }
+    do throws(AWSFailure) {
+      parameters = try await ParameterStore(config.ssm, environment: environment).parameters()
+    } catch {
+      throw SettingsError(problems: [
+        SettingsProblem(
+          key: "config.ssm.path", value: "\"\(path)\"", source: origin, detail: "cannot be read: \(error)")
+      ])
     }
     return try Settings.load(self)
   }

@@ -43,6 +43,9 @@ final class WorkQueue: Sendable {
     state = Mutex(State(slots: slots))
   }
 
+  /// How many there should be.
+  var slots: Int { state.withLock(\.slots) }
+
   /// How many slots are to be opened now, so that there are as many as there should be.
   func openSlots() -> Int {
     state.withLock { state in

@@ -78,7 +78,7 @@ package final class Worker: Sendable {
   }
 
   /// Attempts that may be under way at once.
-  package var slots: Int { settings.concurrency }
+  package var slots: Int { queue.slots }
   /// Attempts under way.
   package var busy: Int { queue.busy }
   /// Leases held, those waiting for a slot or for their report included.
