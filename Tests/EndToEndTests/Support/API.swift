@@ -34,10 +34,6 @@ struct API: Sendable {
     try await send(.PATCH, target, body: json)
   }
 
-  func patch(_ target: String, _ json: String) async throws -> Reply {
-    try await send(.PATCH, target, body: json)
-  }
-
   func delete(_ target: String) async throws -> Reply {
     try await send(.DELETE, target, body: nil)
   }
