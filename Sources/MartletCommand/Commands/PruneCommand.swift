@@ -51,7 +51,7 @@ struct PruneCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let settings = try SettingsOptions.load(["database.url": database, "config.file": config]).settings
+    let settings = try await SettingsOptions.load(["database.url": database, "config.file": config]).settings
     let policy = policy(settings)
     do throws(StoreError) {
       let retention = try await DirectRetention.open(settings.database)
