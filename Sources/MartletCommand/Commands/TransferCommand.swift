@@ -46,7 +46,7 @@ struct TransferCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    var target = try SettingsOptions.load([
+    var target = try await SettingsOptions.load([
       "database.url": to, "database.schema": schema, "config.file": config,
     ]).settings.database
     var source = target
