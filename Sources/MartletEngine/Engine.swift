@@ -92,11 +92,13 @@ package final class Engine: Sendable {
       tuning: settings.tuning, noticeProblem: settings.noticeProblem, spans: settings.spans)
     self.parts = parts
     let stream = settings.streamKept.map { _ in EventStream(parts) }
+    let pieceSize = settings.entriesPerPiece
+    let fed = settings.feedsStream ? stream : nil
     relays =
-      settings.sinks.map {
-        OutboxRelay($0, parts, id: OutboxRelay.id(parts, node: settings.host), pieceSize: settings.entriesPerPiece)
+      settings.sinks.map { sink in
+        OutboxRelay(sink, parts, id: OutboxRelay.id(parts, node: settings.host), pieceSize: pieceSize)
       }
-      + (settings.feedsStream ? stream.map { [.stream($0, parts, node: settings.host, pieceSize: settings.entriesPerPiece)] } ?? [] : [])
+      + (fed.map { [OutboxRelay.stream($0, parts, node: settings.host, pieceSize: pieceSize)] } ?? [])
     notifier = settings.noticeSender.map { Notifier($0, parts) }
     let dispatch = settings.accelerators.map { DispatchDesk($0, parts) }
     self.dispatch = dispatch

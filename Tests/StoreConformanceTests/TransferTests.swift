@@ -75,7 +75,9 @@ import Testing
     }
   }
 
-  @Test func `schedules, API keys, the secret of their hashes and shared settings are the same afterwards`() async throws {
+  @Test func `schedules, API keys, the secret of their hashes and shared settings are the same afterwards`()
+    async throws
+  {
     try await Place.with { place in
       let file = try await place.file()
       let secret = try await file.hashSecret()
