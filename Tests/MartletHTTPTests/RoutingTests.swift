@@ -8,7 +8,7 @@ internal import Testing
 @Suite struct RoutingTests {
   @Test(arguments: [
     "/nothing", "/tasks/", "/tasks//attempts", "/tasks/x/y", "/tasks/x/attempts/1", "/TASKS", "//tasks", "/health",
-    "/openapi.yaml", "/docs/", "/schedules/a/b", "/typs", "/settings", "/favicon.ico", "/tasks/../version",
+    "/openapi.yaml", "/docs/", "/schedules/a/b", "/typs", "/setting", "/favicon.ico", "/tasks/../version",
   ])
   func `a path that is not there is 404`(target: String) async throws {
     try await HTTPHarness.run { harness in
