@@ -114,7 +114,8 @@ import Testing
   @Test func `what only keeps the machine going is traced where its client does`() async throws {
     let spans = try await traced { (harness) async throws in
       for path in ["/health/live", "/health/ready", "/metrics", "/version"] {
-        #expect(try await harness.get(path).status == 200)
+        let status = try await harness.get(path).status
+        #expect(status == 200 || path == "/health/ready" && status == 503, "\(path)")  // a busy machine may not be ready
       }
       let ask = #"{"worker":"w","types":["a"],"waitSeconds":0}"#
       #expect(try await harness.post("/leases", ask).status == 200)
