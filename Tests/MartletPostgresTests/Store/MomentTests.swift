@@ -117,7 +117,7 @@ import Testing
 
   @Test func `what a command has done it answers, whatever befalls the database then`() async throws {
     var options = try await Nodes.options()
-    options.answerWithin = .seconds(20)
+    options.answerWithin = .seconds(40)
     let node = try await PostgresStore.open(options)
     try await node.submitStub(.stub(1))
     _ = try await node.steer([Steering(.cancel, task: .stub(1), actor: "a")])

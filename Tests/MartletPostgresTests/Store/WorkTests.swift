@@ -10,7 +10,7 @@ import Testing
 @testable import MartletPostgres
 
 @Suite struct WorkTests {
-  private static let batch = 500
+  private static let batch = 250
 
   @Test func `no statement looks at more than some rows for each row it is about, with an outbox and its backlog`()
     async throws
