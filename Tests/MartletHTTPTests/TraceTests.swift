@@ -115,7 +115,8 @@ import Testing
     let spans = try await traced { (harness) async throws in
       for path in ["/health/live", "/health/ready", "/metrics", "/version"] {
         let status = try await harness.get(path).status
-        #expect(status == 200 || path == "/health/ready" && status == 503, "\(path)")  // a busy machine may not be ready
+        // A busy machine may not be ready.
+        #expect(status == 200 || path == "/health/ready" && status == 503, "\(path)")
       }
       let ask = #"{"worker":"w","types":["a"],"waitSeconds":0}"#
       #expect(try await harness.post("/leases", ask).status == 200)
