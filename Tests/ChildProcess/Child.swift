@@ -39,6 +39,11 @@ public final class Child: Sendable {
       posix_spawn_file_actions_addopen(&actions, 2, errors?.path ?? "/dev/null", flags, 0o644)
     }
 
+    // What else the test program has open is not the child's business: PostgreSQL counts it as its own.
+    for descriptor in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? [] {
+      if let descriptor = Int32(descriptor), descriptor > 2 { posix_spawn_file_actions_addclose(&actions, descriptor) }
+    }
+
     // A test program may ignore or block signals; its children shall not inherit that.
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
