@@ -39,8 +39,10 @@ final class Program: Sendable {
     process.environment = inherited.merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }.merging(environment) { $1 }
     process.currentDirectoryURL = folder
     process.standardInput = FileHandle.nullDevice
-    process.standardOutput = try FileHandle(forWritingTo: outputFile)
-    process.standardError = try FileHandle(forWritingTo: errorFile)
+    // The program has its own then: hundreds of programs' files would stay open here.
+    let files = [try FileHandle(forWritingTo: outputFile), try FileHandle(forWritingTo: errorFile)]
+    defer { for file in files { try? file.close() } }
+    (process.standardOutput, process.standardError) = (files[0], files[1])
     process.terminationHandler = { [self] process in
       ending.withLock {
         $0 =
