@@ -136,7 +136,7 @@ internal import Testing
 
   @Test func `an attempt whose lease is lost is stopped and not reported`() async throws {
     let (stops, stopped) = AsyncStream<StopCause?>.makeStream()
-    let office = Office([Leases.lease(1, payload: #"{"width":1}"#, lease: 1)]) { Leases.renewed($0, state: "LOST") }
+    let office = Office([Leases.lease(1, payload: #"{"width":1}"#, lease: 15)]) { Leases.renewed($0, state: "LOST") }
     try await Self.run(
       office,
       handler: { _, context in
