@@ -39,10 +39,9 @@ public final class Child: Sendable {
       posix_spawn_file_actions_addopen(&actions, 2, errors?.path ?? "/dev/null", flags, 0o644)
     }
 
-    // What else the test program has open is not the child's business: PostgreSQL counts it as its own.
-    for descriptor in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? [] {
-      if let descriptor = Int32(descriptor), descriptor > 2 { posix_spawn_file_actions_addclose(&actions, descriptor) }
-    }
+    #if os(Linux)
+      Self.inheritNothing(&actions)
+    #endif
 
     // A test program may ignore or block signals; its children shall not inherit that.
     var attributes = posix_spawnattr_t()
@@ -70,6 +69,17 @@ public final class Child: Sendable {
     }
     self.id = id
   }
+
+  #if os(Linux)
+    /// What else the test program has open is not the child's business. PostgreSQL counts it as its own; and Foundation takes a
+    /// program for alive as long as anybody has a certain pipe of it open. It must be the child that closes: others may open
+    /// files at this very moment. The header hides the function (glibc 2.34) from Swift.
+    private static func inheritNothing(_ actions: inout posix_spawn_file_actions_t) {
+      typealias CloseFrom = @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32) -> Int32
+      guard let function = dlsym(nil, "posix_spawn_file_actions_addclosefrom_np") else { return }
+      _ = unsafeBitCast(function, to: CloseFrom.self)(&actions, 3)
+    }
+  #endif
 
   /// Its exit status, or 128 and the signal that ended it; nil while it runs.
   public var status: Int32? {

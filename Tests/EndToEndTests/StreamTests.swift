@@ -59,7 +59,9 @@ extension EndToEnd {
             let before = witness.events.count
             try await eventually("the stream goes on") { witness.events.count > before + 40 }
             // And the one to which it listens, which may have been neither.
-            let place = try #require(nodes.first { $0.api?.address == witness.address })
+            let place = try await eventually("it listens to one that lives") {
+              nodes.first { $0.api?.address == witness.address }
+            }
             try await place.kill()
             try await place.start(Self.settings)
             let last = witness.events.count

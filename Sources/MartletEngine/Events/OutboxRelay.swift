@@ -208,7 +208,7 @@ final class OutboxRelay: Sendable {
   }
 
   /// Trouble is logged once, and its end: when a whole page went well.
-  /// - Parameter trouble: that of the page before this, which is known.
+  /// - Parameter trouble: of the pieces before this one, which was told of already.
   private func note(_ outcome: OutgoingPage.Outcome, before trouble: String?) {
     parts.metrics.outside.delivered(outcome.events, to: sink.name)
     guard trouble == nil, let trouble = outcome.trouble else { return }
