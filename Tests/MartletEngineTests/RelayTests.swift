@@ -103,6 +103,27 @@ import Testing
     }
   }
 
+  /// A page of six entries, of which two are told at a time.
+  @Test func `what a task did after an event that was refused waits, also where it is told apart from it`() throws {
+    let ledger = SinkLedger()
+    let refused = Mutex<TaskID?>(nil)
+    let isDown = Atomic(true)
+    let mood: @Sendable () -> SinkMood = {
+      if isDown.load(ordering: .relaxed) { return .down }
+      return .picky { event in refused.withLock { $0 == event.task && event.type == .started } ? "too large" : nil }
+    }
+    try Self.run(["kafka": mood], ledgers: ["kafka": ledger]) { bench, node in
+      let first = try await bench.submit(node) { $0.delaySeconds = 1 }
+      let second = try await bench.submit(node) { $0.delaySeconds = 1 }
+      refused.withLock { $0 = first }
+      for id in [first, second] { try await bench.wait(for: id) }
+      isDown.store(false, ordering: .relaxed)
+      try await bench.clock.sleep(for: .seconds(4))
+      #expect(ledger.firsts(of: second).map(\.sequence) == [1, 2, 3, 4])
+      #expect(ledger.firsts(of: first).map(\.sequence) == [1, 2])
+    }
+  }
+
   @Test func `of two nodes one tells, and when it dies the other takes over what was not told`() throws {
     let ledger = SinkLedger()
     try simulate(seed: 1) { scheduler in
