@@ -45,6 +45,18 @@ chaos: ## kill, freeze and cut off a fleet of nodes for ten minutes, and relays 
 	MARTLET_CHAOS_SECONDS="$${MARTLET_CHAOS_SECONDS:-600}" MARTLET_OUTBOX_EVENTS="$${MARTLET_OUTBOX_EVENTS:-50000}" \
 		swift test --skip-build --disable-xctest --filter 'FleetTests|OutboxLoadTests' $(ARGS)
 
+.PHONY: simulate
+simulate: ## live through seeded worlds full of faults; SEEDS=100000 for a night, ARGS="--seed 56" for one and its story
+	@scripts/setup --test
+	swift build -c release --product Simulate
+	.build/release/Simulate $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
+.PHONY: sabotage
+sabotage: ## put bugs in on purpose, and see after how many worlds each is found
+	@scripts/setup --test
+	swift build -c release --product Simulate
+	.build/release/Simulate --sabotage $(ARGS)
+
 .PHONY: lint
 lint: ## check format, scripts, links, dashboards and alerts
 	@scripts/setup --test

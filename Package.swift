@@ -201,11 +201,21 @@ let package = Package(
     .target(
       name: "MartletTestKit",
       dependencies: [
-        "MartletCore", "MartletEngine",
+        "CStrays", "MartletCore", "MartletEngine",
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Tests/MartletTestKit",
       swiftSettings: settings),
+    .target(name: "CStrays", path: "Tests/CStrays"),
+    .target(
+      name: "Simulation",
+      dependencies: [
+        "MartletCore", "MartletEngine", "MartletTestKit", .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "Tests/Simulation",
+      swiftSettings: settings),
+    .executableTarget(
+      name: "Simulate", dependencies: ["MartletTestKit", "Simulation"], path: "Tests/Simulate", swiftSettings: settings),
     .testTarget(
       name: "MartletHTTPTests",
       dependencies: [
@@ -306,7 +316,7 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "SimulationTests",
-      dependencies: ["MartletCore", "MartletEngine", "MartletTestKit"],
+      dependencies: ["MartletCore", "MartletTestKit", "Simulation"],
       swiftSettings: settings),
     .testTarget(
       name: "MartletMetricsTests",

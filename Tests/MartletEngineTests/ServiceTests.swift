@@ -80,6 +80,26 @@ import Testing
     }
   }
 
+  @Test func `what is stored and cannot be read back is of unknown outcome, with its ids, and never refused`() throws {
+    try simulate(seed: 1) { scheduler in
+      let bench = EngineBench(scheduler: scheduler)
+      let store = FaultyStore(bench.store) { operation, _ in operation == .tasks ? .before : nil }
+      try await bench.withNode(store: store) { node in
+        var tasks = [NewTask(type: "test"), NewTask(type: "test")]
+        tasks[0].ref = "first"
+        tasks[1].dependencies = ["first"]
+        do throws(ServiceError) {
+          _ = try await node.engine.service.submit(tasks)
+          Issue.record("it was answered")
+        } catch {
+          guard case .store(.unknownOutcome, let ids) = error else { return Issue.record("\(error)") }
+          #expect(ids.count == 2)
+          #expect(try await bench.store.tasks(ids).allSatisfy { $0 != nil })
+        }
+      }
+    }
+  }
+
   @Test func `a task that is not final cannot be replayed`() throws {
     try EngineBench.run { bench, node in
       let id = try await bench.submit(node) { $0.delaySeconds = 60 }

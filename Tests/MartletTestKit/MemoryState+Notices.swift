@@ -24,10 +24,11 @@ struct MemoryEnding {
 extension MemoryState {
   mutating func writeNotices() {
     guard hasReceivers else { return }
-    let ended = tasks.values.filter { !$0.endings.isEmpty }.map(\.record.id).sorted()
+    let ended = tasks.before.keys.filter { tasks[$0]?.endings.isEmpty == false }.sorted()
     for id in ended {
       guard let task = tasks[id] else { continue }
       tasks[id]?.endings = []
+      if sabotage == .noticesOnlyReports, !sabotaged.isReport { continue }
       for ending in task.endings {
         for (place, target) in task.record.notify.enumerated() where target.on.contains(ending.status) {
           noticeNumber += 1

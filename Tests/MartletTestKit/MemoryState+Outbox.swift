@@ -10,21 +10,37 @@ struct MemorySink {
 }
 
 extension MemoryState {
-  /// What `noteMoves` compares with; nil while nobody wants to know.
-  var sequences: [TaskID: Int]? { sinks.isEmpty ? nil : tasks.mapValues(\.record.sequence) }
-
-  mutating func noteMoves(since before: [TaskID: Int]?, now: Timestamp) {
-    guard let before else { return }
-    for (id, task) in tasks.sorted(by: { $0.key < $1.key }) {
-      let first = before[id, default: 0] + 1
-      guard task.record.sequence >= first else { continue }
+  /// Answers what it has noted; nil where there is no sink.
+  mutating func noteMoves(now: Timestamp) -> [TaskID: ClosedRange<Int>]? {
+    guard !sinks.isEmpty else { return nil }
+    var noted: [TaskID: ClosedRange<Int>] = [:]
+    for (task, first) in tasks.moved {
       outboxNumber += 1
+      if sabotage == .tellsAfterCommit, outboxNumber % 16 == 0 { continue }
+      let isLate = sabotage == .readsByCursor && outboxNumber % 4 == 0
+      noted[task.record.id] = first...task.record.sequence
       for name in sinks.keys {
         let entry = OutboxEntry(
-          number: outboxNumber, task: id, sequences: first...task.record.sequence, at: now, tries: 0)
-        sinks[name]?.entries.append((entry, Timestamp(milliseconds: 0)))
+          number: outboxNumber, task: task.record.id, sequences: first...task.record.sequence, at: now, tries: 0)
+        sinks[name]?.entries.append((entry, isLate ? now + .milliseconds(200) : Timestamp(milliseconds: 0)))
       }
     }
+    return noted
+  }
+
+  /// The transaction that is just over, for those who check it.
+  func step(_ call: StoreStep.Call, noted: [TaskID: ClosedRange<Int>]?, now: Timestamp) -> StoreStep {
+    var changes: [TaskID: StoreStep.Change] = [:]
+    var untold: Set<TaskID> = []
+    for (id, before) in tasks.before {
+      let after = tasks[id].map { TaskImage($0) }
+      if before == nil, after == nil { continue }
+      changes[id] = StoreStep.Change(before: before.map { TaskImage($0) }, after: after)
+      if after == nil, sinks.values.contains(where: { $0.entries.contains { $0.entry.task == id } }) {
+        untold.insert(id)
+      }
+    }
+    return StoreStep(call: call, now: now, changes: changes, noted: noted, untold: untold)
   }
 
   mutating func attend(to names: Set<String>, now: Timestamp) {
@@ -45,7 +61,16 @@ extension MemoryState {
       if nextAt > now { waiting.insert(entry.task) }
       if !waiting.contains(entry.task) { entries.append(entry) }
     }
-    return Array(entries.prefix(limit))
+    if sabotage == .readsByCursor {
+      let cursor = sabotaged.cursors[name] ?? 0
+      entries.removeAll { $0.number < cursor }
+      sinks[name]?.entries.removeAll { $0.entry.number < cursor }
+    }
+    let page = Array(entries.prefix(limit))
+    if sabotage == .settlesUndelivered {
+      sinks[name]?.entries.removeAll { known in page.contains { $0.number == known.entry.number } }
+    }
+    return page
   }
 
   func stories(of entries: [OutboxEntry]) -> [TaskID: TaskStory] {
@@ -56,6 +81,9 @@ extension MemoryState {
 
   mutating func settleEntries(delivered: [Int64], putOff: [Int64: Duration], for name: String, now: Timestamp) {
     let gone = Set(delivered)
+    if sabotage == .readsByCursor {
+      sabotaged.cursors[name] = max(sabotaged.cursors[name] ?? 0, delivered.max() ?? 0)
+    }
     sinks[name]?.entries.removeAll { gone.contains($0.entry.number) }
     guard let entries = sinks[name]?.entries else { return }
     sinks[name]?.entries = entries.map { entry, nextAt in
@@ -82,7 +110,8 @@ extension MemoryState {
 
   /// Somebody has not heard of it yet.
   func isUntold(_ id: TaskID) -> Bool {
-    sinks.values.contains { $0.entries.contains { $0.entry.task == id } } || isToBeTold(id)
+    if sabotage == .prunesUntold { return false }
+    return sinks.values.contains { $0.entries.contains { $0.entry.task == id } } || isToBeTold(id)
   }
 }
 

@@ -71,7 +71,7 @@ extension MemoryState {
 
   /// True while somebody waits for a slot.
   var hasLine: Bool {
-    tasks.values.contains { $0.record.status == .ready && !$0.isClaimable }
+    hasKeys && tasks.values.contains { $0.record.status == .ready && !$0.isClaimable }
   }
 
   /// A queue that has no room for these.
@@ -144,11 +144,12 @@ extension MemoryState {
   }
 
   private func slots(in line: MemoryLine) -> Int {
-    (queues[line.queue] ?? QueueSettings()).concurrencyPerKey ?? .max
+    let slots = (queues[line.queue] ?? QueueSettings()).concurrencyPerKey ?? .max
+    return sabotage == .overbooksSlots && slots < .max ? slots + 1 : slots
   }
 
   private func held(in line: MemoryLine) -> Int {
-    tasks.values.count { $0.line == line && $0.admittedAt != nil }
+    tasks.values.count { $0.line == line && $0.admittedAt != nil } + (sabotaged.leaked[line] ?? 0)
   }
 
   /// Admitted, and READY still.
@@ -191,5 +192,5 @@ extension MemoryState {
 }
 
 extension MemoryTask {
-  fileprivate var line: MemoryLine { MemoryLine(queue: record.queue, key: Array((record.concurrencyKey ?? "").utf8)) }
+  var line: MemoryLine { MemoryLine(queue: record.queue, key: Array((record.concurrencyKey ?? "").utf8)) }
 }

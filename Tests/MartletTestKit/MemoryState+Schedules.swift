@@ -46,10 +46,11 @@ extension MemoryState {
   mutating func advance(_ step: ScheduleStep, now: Timestamp) -> StepVerdict {
     if let stored = step.task.flatMap({ tasks[$0.id]?.record }) { return .made(at: stored.createdAt) }
     guard var record = schedules[step.name], record.revision == step.revision,
-      step.move.map({ $0.from == record.handled }) ?? true
+      step.move.map({ $0.from == record.handled || sabotage == .ticksTwice }) ?? true
     else { return .stale }
     let isUnfinished = record.lastTask.flatMap { tasks[$0]?.record.status.isFinal } == false
-    let isTaken = step.move.flatMap { ticks[step.name]?[$0.to] }.map { tasks[$0] != nil } == true
+    let isTaken =
+      step.move.flatMap { ticks[step.name]?[$0.to] }.map { tasks[$0] != nil } == true && sabotage != .ticksTwice
     let isPassed = step.task != nil && (step.unlessUnfinished && isUnfinished || isTaken)
     let full = isPassed ? nil : step.task.flatMap { fullQueue(adding: [$0]) }
     if let move = step.move {

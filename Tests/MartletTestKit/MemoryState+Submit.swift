@@ -10,9 +10,12 @@ struct MemoryKey {
 
 extension MemoryState {
   mutating func submit(_ submission: Submission, now: Timestamp) -> SubmissionVerdict {
+    if sabotage == .forgetsSubmission, submission.tasks.count == 1, submission.tasks[0].id.low % 8 == 0 {
+      return .accepted(at: now)
+    }
     var earlier: [Int: TaskID] = [:]
     for key in submission.keys {
-      guard let known = keys[key.text] else { continue }
+      guard let known = (sabotage == .checksKeysOutside ? sabotaged.keys : keys)[key.text] else { continue }
       if known.fingerprint != key.fingerprint { return .keyReused(key.text) }
       for (position, id) in zip(key.tasks, known.tasks) where id != submission.tasks[position].id {
         earlier[position] = id
@@ -24,7 +27,12 @@ extension MemoryState {
     let unknown = accepted.flatMap(\.dependencies).filter { id in
       !own.contains(id) && tasks[replaced[id] ?? id] == nil
     }
-    if !unknown.isEmpty { return .unknownDependencies(Set(unknown).sorted()) }
+    if !unknown.isEmpty {
+      if sabotage == .writesHalfABatch, let first = accepted.first, first.dependencies.isEmpty {
+        insert(first, replaced: [:], now: now)
+      }
+      return .unknownDependencies(Set(unknown).sorted())
+    }
     let added = accepted.filter { tasks[$0.id] == nil }
     if let full = fullQueue(adding: added) { return .queueFull(full) }
 
@@ -54,6 +62,7 @@ extension MemoryState {
       }
     }
     if !task.notify.isEmpty { hasReceivers = true }
+    if task.concurrencyKey != nil { hasKeys = true }
     tasks[task.id] = MemoryTask(task, unmet: Set(unmet), now: now)
   }
 
@@ -71,8 +80,17 @@ extension MemoryState {
   /// Tells those that wait for a task how it ended; nothing if it has not.
   mutating func settle(after id: TaskID, now: Timestamp) {
     guard let ended = tasks[id]?.record.status, ended.isFinal else { return }
+    if sabotage == .missesParents {
+      if sabotaged.hasSettled { return }
+      sabotaged.hasSettled = true
+    }
     for child in waiting(for: id) {
       guard let policy = tasks[child]?.record.onDependencyFailure else { continue }
+      if sabotage == .neverReleasesHeld, policy == .hold,
+        tasks[id]?.events.contains(where: { $0.type == .retried }) == true
+      {
+        continue
+      }
       settle(child, policy.effect(of: ended), of: id, now: now)
     }
   }
@@ -82,6 +100,15 @@ extension MemoryState {
     case .open: break
     case .met: meet(parent, of: child, now: now)
     case .fails: fail(child, now: now)
+    }
+  }
+
+  /// For `Sabotage.countsParentsTwice`: those that waited for a task count another one, too, as a number would.
+  mutating func countAgain(_ id: TaskID, now: Timestamp) {
+    guard tasks[id]?.record.status == .success else { return }
+    let children = tasks.values.filter { $0.parents.contains(id) && !$0.unmet.isEmpty }.map(\.record.id).sorted()
+    for child in children {
+      if let other = tasks[child]?.unmet.min() { meet(other, of: child, now: now) }
     }
   }
 
@@ -110,7 +137,8 @@ extension MemoryState {
   /// True for what retention has to keep whatever its age.
   func isNeeded(_ id: TaskID, _ policy: RetentionPolicy, now: Timestamp) -> Bool {
     keys.values.contains { $0.tasks.contains(id) && $0.createdAt + policy.keys > now }
-      || tasks.values.contains { !$0.record.status.isFinal && $0.parents.contains(id) }
+      || sabotage != .prunesParents
+        && tasks.values.contains { !$0.record.status.isFinal && $0.parents.contains(id) }
   }
 
   mutating func delete(_ id: TaskID, now: Timestamp) {

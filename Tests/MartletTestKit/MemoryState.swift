@@ -1,14 +1,17 @@
 // The transactions of the reference model, one function each, on plain values.
 
-internal import MartletCore
+package import MartletCore
 
 struct MemoryState {
-  var tasks: [TaskID: MemoryTask] = [:]
+  var tasks = TaskTable()
   var workers: [String: WorkerRecord] = [:]
   var keys: [String: MemoryKey] = [:]
   var queues: [String: QueueSettings] = [:]
   var buckets: [String: RateBucket] = [:]
   var types: [String: TypeSettings] = [:]
+  /// A bug that it has on purpose.
+  var sabotage: Sabotage?
+  var sabotaged = SabotageMemory()
   /// What is to be told of the transaction under way.
   var hints: [StoreHint] = []
   /// Of all nodes, the latest last.
@@ -26,6 +29,8 @@ struct MemoryState {
   var stream = MemoryStream()
   var notices: [MemoryNotice] = []
   var noticeNumber: Int64 = 0
+  /// Some task has a concurrency key: only then can there be a line.
+  var hasKeys = false
   /// Some task has receivers: only then is there anything to look for.
   var hasReceivers = false
 
@@ -57,7 +62,22 @@ struct MemoryState {
       }
     }
     buckets = allowances.buckets
-    return claimed
+    return claimed + (sabotage == .claimsTwice ? takenAgain(for: request, but: claimed, now: now) : [])
+  }
+
+  /// For `Sabotage.claimsTwice`: what others have claimed in this millisecond, once more.
+  private mutating func takenAgain(for request: ClaimRequest, but claimed: [ClaimedTask], now: Timestamp)
+    -> [ClaimedTask]
+  {
+    guard claimed.isEmpty else { return [] }
+    let taken = tasks.values.filter { task in
+      request.takes(task.lane) && task.lease != nil && task.lease?.token != request.token
+        && task.record.startedAt.map { now - $0 < .milliseconds(20) } ?? false
+    }
+    return taken.sorted(by: Self.isEarlier).prefix(request.limit).compactMap { task in
+      tasks[task.record.id]?.lease?.token = request.token
+      return given(task.record.id, to: request, now: now)
+    }
   }
 
   func claimable(in lanes: Set<Lane>?, limit: Int) -> ClaimableTasks {
@@ -77,6 +97,10 @@ struct MemoryState {
 
   private mutating func start(_ id: TaskID, for request: ClaimRequest, now: Timestamp) -> ClaimedTask? {
     tasks[id]?.begin(worker: request.worker, token: request.token, now: now)
+    return given(id, to: request, now: now)
+  }
+
+  private func given(_ id: TaskID, to request: ClaimRequest, now: Timestamp) -> ClaimedTask? {
     guard let task = tasks[id], let lease = task.lease else { return nil }
     let record = task.record
     return ClaimedTask(
@@ -90,9 +114,11 @@ struct MemoryState {
 
   mutating func renew(_ renewal: Renewal, now: Timestamp) -> RenewalVerdict {
     let id = renewal.lease.task
-    guard let task = tasks[id], task.holds(renewal.lease) else { return .lost }
+    guard let task = tasks[id],
+      task.holds(renewal.lease) || sabotage == .renewsWithoutFence && task.lease != nil
+    else { return .lost }
     let expiresAt = task.leaseEnd(now: now)
-    tasks[id]?.lease?.expiresAt = expiresAt
+    if sabotage != .forgetsRenewal { tasks[id]?.lease?.expiresAt = expiresAt }
     if let progress = renewal.progress { tasks[id]?.record.progress = progress }
     tasks[id]?.add(renewal.logs)
     let expiresIn = max(.zero, expiresAt - now)
@@ -105,10 +131,12 @@ struct MemoryState {
     precondition(finish.outcome != .lost, "LOST is the rescuer's word")
     let lease = finish.lease
     guard var task = tasks[lease.task] else { return .lost }
-    if task.holds(lease) {
+    sabotaged.isReport = true
+    if task.holds(lease) || sabotage == .finishesWithoutFence && task.lease != nil {
       task.end(
         finish.outcome, logs: finish.logs, randomness: finish.randomness, by: task.record.worker ?? "",
         token: lease.token, now: now)
+      if sabotage == .chargesForSnoozes, case .snoozed = finish.outcome { task.record.maxAttempts -= 1 }
       tasks[lease.task] = task
       settle(after: lease.task, now: now)
       return .applied(task.record.status)
@@ -117,12 +145,14 @@ struct MemoryState {
       $0.record.number == lease.attempt && $0.reportedUnder == lease.token
         && $0.record.outcome == finish.outcome.attemptOutcome
     }
+    if isRepetition, sabotage == .countsParentsTwice { countAgain(lease.task, now: now) }
     return isRepetition ? .applied(task.record.status) : .lost
   }
 
   // MARK: Duties
 
   mutating func promote(limit: Int, now: Timestamp) -> Promotion {
+    sabotaged.keys = keys
     let expired = tasks.values
       .filter { $0.isExpired(now: now) }
       .sorted { ($0.expiry ?? now, $0.record.id) < ($1.expiry ?? now, $1.record.id) }
@@ -132,7 +162,7 @@ struct MemoryState {
     for task in expired { settle(after: task.record.id, now: now) }
 
     let due = tasks.values
-      .filter { Self.waitsForItsTime($0) && $0.record.availableAt <= now && !$0.isExpired(now: now) }
+      .filter { Self.waitsForItsTime($0) && $0.record.availableAt <= horizon(now) && !$0.isExpired(now: now) }
       .sorted(by: Self.isEarlier)
       .prefix(limit)
     for task in due {
@@ -144,6 +174,8 @@ struct MemoryState {
       nextIn: nextDue().map { max(.zero, $0 - now) })
   }
 
+  private func horizon(_ now: Timestamp) -> Timestamp { sabotage == .startsEarly ? now + .seconds(2) : now }
+
   /// When the next task becomes eligible or expires. What a limit left over is due already.
   private func nextDue() -> Timestamp? {
     let eligible = tasks.values.filter(Self.waitsForItsTime).map(\.record.availableAt)
@@ -153,11 +185,17 @@ struct MemoryState {
   mutating func rescue(limit: Int, randomness: Double, now: Timestamp) -> Rescue {
     let overdue = tasks.values
       .compactMap { task in task.lease.map { (task: task, end: $0.expiresAt) } }
-      .filter { $0.end <= now }
+      .filter { $0.end <= now || sabotaged.overdue.contains($0.task.record.id) }
       .sorted { ($0.end, $0.task.record.id) < ($1.end, $1.task.record.id) }
-    let rescued = overdue.prefix(limit).map { item in
+    if sabotage == .rescuesWithoutLook {
+      sabotaged.overdue = Set(overdue.filter { $0.end <= now }.map(\.task.record.id)).subtracting(sabotaged.overdue)
+    }
+    let rescued = overdue.prefix(limit).compactMap { item -> Rescue.Rescued? in
+      if sabotaged.overdue.contains(item.task.record.id) { return nil }  // the next call ends it, come what may
       var task = item.task
       let outcome: Outcome = task.deadline.map { $0 <= now } == true ? .timedOut : .lost
+      if sabotage == .countsAtFailure, outcome == .lost { task.record.maxAttempts += 1 }
+      if sabotage == .leaksSlots, task.record.concurrencyKey != nil { sabotaged.leaked[task.line, default: 0] += 1 }
       task.end(outcome, logs: [], randomness: randomness, by: Actor.rescuer, token: nil, now: now)
       tasks[task.record.id] = task
       settle(after: task.record.id, now: now)
@@ -187,6 +225,8 @@ struct MemoryState {
     let status = task.record.status
     let isDone =
       switch command.action {
+      case .cancel where sabotage == .cancelsSuccess && status == .success:
+        Self.overwrite(&task, by: command.actor, now: now)
       case .cancel: Self.cancel(&task, by: command.actor, now: now)
       case .retry: Self.retry(&task, by: command.actor, now: now)
       case .patch(let patch): Self.apply(patch, to: &task, by: command.actor, now: now)
@@ -196,6 +236,13 @@ struct MemoryState {
     tasks[command.task] = task
     if task.record.status != status { settle(after: command.task, now: now) }
     return .done(task.record)
+  }
+
+  private static func overwrite(_ task: inout MemoryTask, by actor: String, now: Timestamp) -> Bool {
+    task.record.status = .cancelled
+    task.record.reason = .requested
+    task.tell(.cancelled, by: actor, cause: FinalReason.requested.rawValue, now: now)
+    return true
   }
 
   static func cancel(_ task: inout MemoryTask, by actor: String, now: Timestamp) -> Bool {
@@ -288,7 +335,7 @@ struct MemoryState {
 
 extension RetentionPolicy {
   /// How long tasks of this status are kept; nil for ever.
-  func kept(_ status: TaskStatus) -> Duration? {
+  package func kept(_ status: TaskStatus) -> Duration? {
     switch status {
     case .success: success
     case .dead: dead

@@ -14,10 +14,17 @@ package final class MemoryStore: TaskStore {
   private let contents = Mutex(Contents())
   private let hear = Mutex<(@Sendable (StoreHint) -> Void)?>(nil)
   private let clock: @Sendable () -> Timestamp
+  private let observer: (any StepObserver)?
 
-  package init(preferredConcurrency: Int = 1, clock: @escaping @Sendable () -> Timestamp) {
+  /// - Parameter sabotage: a bug that it is to have.
+  package init(
+    preferredConcurrency: Int = 1, observer: (any StepObserver)? = nil, sabotage: Sabotage? = nil,
+    clock: @escaping @Sendable () -> Timestamp
+  ) {
     self.preferredConcurrency = preferredConcurrency
+    self.observer = observer
     self.clock = clock
+    contents.withLock { $0.state.sabotage = sabotage }
   }
 
   package func now() async throws(StoreError) -> Timestamp {
@@ -25,11 +32,13 @@ package final class MemoryStore: TaskStore {
   }
 
   package func submit(_ submissions: [Submission]) async throws(StoreError) -> [SubmissionVerdict] {
-    try transaction { state, now in submissions.map { state.submitAndWriteDown($0, now: now) } }
+    try transaction(as: { .submit(submissions, $0) }) { state, now in
+      submissions.map { state.submitAndWriteDown($0, now: now) }
+    }
   }
 
   package func claim(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
-    try transaction { state, now in requests.map { state.claim($0, now: now) } }
+    try transaction(as: { .claim(requests, $0) }) { state, now in requests.map { state.claim($0, now: now) } }
   }
 
   package func claimable(in lanes: Set<Lane>?, limit: Int) async throws(StoreError) -> ClaimableTasks {
@@ -37,11 +46,11 @@ package final class MemoryStore: TaskStore {
   }
 
   package func renew(_ renewals: [Renewal]) async throws(StoreError) -> [RenewalVerdict] {
-    try transaction { state, now in renewals.map { state.renew($0, now: now) } }
+    try transaction(as: { .renew(renewals, $0) }) { state, now in renewals.map { state.renew($0, now: now) } }
   }
 
   package func finish(_ finishes: [Finish]) async throws(StoreError) -> [FinishVerdict] {
-    try transaction { state, now in finishes.map { state.finish($0, now: now) } }
+    try transaction(as: { .finish(finishes, $0) }) { state, now in finishes.map { state.finish($0, now: now) } }
   }
 
   package func promote(limit: Int) async throws(StoreError) -> Promotion {
@@ -53,15 +62,17 @@ package final class MemoryStore: TaskStore {
   }
 
   package func rescue(limit: Int, randomness: Double) async throws(StoreError) -> Rescue {
-    try transaction { state, now in state.rescue(limit: limit, randomness: randomness, now: now) }
+    try transaction(as: { .rescue($0) }) { state, now in
+      state.rescue(limit: limit, randomness: randomness, now: now)
+    }
   }
 
   package func prune(_ policy: RetentionPolicy, limit: Int) async throws(StoreError) -> Int {
-    try transaction { state, now in state.prune(policy, limit: limit, now: now) }
+    try transaction(as: { _ in .prune(policy) }) { state, now in state.prune(policy, limit: limit, now: now) }
   }
 
   package func steer(_ commands: [Steering]) async throws(StoreError) -> [SteeringVerdict] {
-    try transaction { state, now in commands.map { state.steer($0, now: now) } }
+    try transaction(as: { .steer(commands, $0) }) { state, now in commands.map { state.steer($0, now: now) } }
   }
 
   package func tasks(_ ids: [TaskID]) async throws(StoreError) -> [TaskRecord?] {
@@ -167,15 +178,24 @@ package final class MemoryStore: TaskStore {
   }
 
   func transaction<Answer: Sendable>(
-    _ body: (inout MemoryState, Timestamp) -> Answer
+    as call: (Answer) -> StoreStep.Call = { _ in .other }, _ body: (inout MemoryState, Timestamp) -> Answer
   ) throws(StoreError) -> Answer {
     let (answer, hints) = try contents.withLock { (contents) throws(StoreError) in
       if contents.isClosed { throw .unavailable("the store is closed") }
       let now = clock()
-      let before = contents.state.sequences
+      contents.state.tasks.begin()
+      contents.state.sabotaged.isReport = false
+      contents.state.sabotaged.hasSettled = false
       let answer = body(&contents.state, now)
       contents.state.writeNotices()
-      contents.state.noteMoves(since: before, now: now)
+      let noted = contents.state.noteMoves(now: now)
+      if let observer {
+        let call = call(answer)
+        // Idle looks for work are most of all calls.
+        if call.tellsWithoutChange || !contents.state.tasks.before.isEmpty {
+          observer.saw(contents.state.step(call, noted: noted, now: now))
+        }
+      }
       defer { contents.state.hints = [] }
       return (answer, contents.state.hints + (contents.state.hasLine ? [.unadmitted] : []))
     }

@@ -24,7 +24,7 @@ extension MemoryStore {
   }
 
   package func advanceSchedules(_ steps: [ScheduleStep]) async throws(StoreError) -> [StepVerdict] {
-    try transaction { state, now in steps.map { state.advance($0, now: now) } }
+    try transaction(as: { .advance(steps, $0) }) { state, now in steps.map { state.advance($0, now: now) } }
   }
 }
 

@@ -1,59 +1,62 @@
-// The engine in a few hundred worlds. A failing seed is printed and is the whole of what is needed to see it again: put it
-// in `knownSeeds`. (Hashing is seeded by the process: run with SWIFT_DETERMINISTIC_HASHING=1 to get the same order.)
+// The simulation as part of every test run: a few worlds, and the simulation's own tests. `make simulate` lives through thousands, in a
+// release build; `make sabotage` shows what they find (docs/verification.md).
 
 import Foundation
 import MartletCore
 import MartletTestKit
+import Simulation
 import Testing
 
 @Suite struct SimulationTests {
-  /// Seeds that once failed.
-  static let knownSeeds: [UInt64] = [467]
-
   /// MARTLET_SEEDS says how many, for a longer look; MARTLET_SEED tries that one alone.
-  static let seeds: [UInt64] = {
+  private static let seeds: [UInt64] = {
     let environment = ProcessInfo.processInfo.environment
     if let seed = environment["MARTLET_SEED"].flatMap(UInt64.init) { return [seed] }
-    return Array(1...(environment["MARTLET_SEEDS"].flatMap(UInt64.init) ?? 300))
+    return Array(1...(environment["MARTLET_SEEDS"].flatMap(UInt64.init) ?? 60))
   }()
 
-  @Test func `every world comes to rest with nothing lost, nothing done twice and no two attempts at once`() throws {
-    let counters = Counters()
-    for seed in Self.knownSeeds + Self.seeds {
-      do {
-        try run(seed: seed, counters: counters)
-      } catch {
-        Issue.record("seed \(seed): \(error)")
-        return
-      }
-    }
+  @Test func `every world comes to rest with nothing lost, nothing done twice and everybody told`() async throws {
+    let swarm = await Swarm.run(Corpus.entries.map(\.seed) + Self.seeds)
+    for trial in swarm.failures { Issue.record("\(trial.shortened().report)") }
     // A run in which these never happened has proved nothing.
-    for name in [
-      "crash", "pause", "poison", "steered", "overlap", "snoozed", "stale finish refused", "answer lost after commit",
-      "call delivered twice", "submit of unknown outcome", "rescued LOST", "rescued TIMED_OUT",
-      "dead RETRIES_EXHAUSTED",
-      "dead NON_RETRYABLE", "hint heard", "hint lost", "history told", "event delivered twice",
-    ] {
-      #expect(counters.all[name, default: 0] > 0, "\(name) never happened")
-    }
+    if Self.seeds.count >= 500 { #expect(swarm.neverHappened == []) }
   }
 
-  @Test(arguments: [World.Sabotage.forgets, .rescuesEarly, .dropsFence, .settlesUndelivered])
-  func `a bug put in on purpose is found`(_ sabotage: World.Sabotage) {
-    let found = (1...500).contains { seed in
-      do {
-        try run(seed: UInt64(seed), counters: Counters(), sabotage: sabotage)
-        return false
-      } catch {
-        return error is Violation
+  @Test(arguments: Sabotage.allCases)
+  func `a bug put in on purpose is found`(_ sabotage: Sabotage) async {
+    let found = await onThread { Swarm.find(sabotage, in: 1...500) }
+    #expect(found != nil)
+  }
+
+  @Test func `the same seed is the same world, and another plan of it a smaller one`() async throws {
+    let plan = Plan(seed: 7)
+    #expect(Plan(seed: 7).description == plan.description)
+    var smaller = plan
+    smaller.features = []
+    #expect(Plan(seed: 8).description != plan.description)
+    #expect(await onThread { Trial.run(smaller).verdict.isWell })
+  }
+
+  @Test func `what goes wrong is told with the least that it takes and its story`() async throws {
+    let found = try #require(await onThread { Swarm.find(.finishesWithoutFence, in: 1...500) })
+    let shortened = await onThread { found.trial.shortened(sabotage: .finishesWithoutFence) }
+    #expect(!shortened.verdict.isWell)
+    #expect(shortened.plan.features.count < Plan(seed: shortened.plan.seed).features.count)
+    let report = shortened.report
+    #expect(report.contains("seed \(shortened.plan.seed): G3"), "\(report)")
+    #expect(report.contains("RUNNING → "), "\(report)")
+  }
+
+  @Test func `what leaves the simulation is noticed`() {
+    #expect(throws: SimulationStrayed.self) {
+      try simulate(seed: 1) { scheduler in
+        let clock = ProcessClock(scheduler: scheduler)
+        Task.detached {}
+        try await clock.sleep(for: .seconds(1))
       }
     }
-    #expect(found)
-  }
-
-  private func run(seed: UInt64, counters: Counters, sabotage: World.Sabotage? = nil) throws {
-    try simulate(seed: seed) { scheduler in
-      try await World(seed: seed, scheduler: scheduler, counters: counters, sabotage: sabotage).live()
+    #expect(throws: SimulationStrayed.self) {
+      try simulate(seed: 1) { _ in try await Task.sleep(for: .milliseconds(1)) }
     }
   }
 }

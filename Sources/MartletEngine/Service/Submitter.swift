@@ -373,7 +373,10 @@ final class Submitter: Sendable {
       do throws(StoreError) {
         records = try await parts.timed("read") { () throws(StoreError) in try await parts.store.tasks(ids) }
       } catch {
-        throw .store(error, tasks: [])
+        // They are stored: nobody may be told that they are not, and repeat a request that has no key.
+        throw .store(
+          .unknownOutcome("the tasks are stored, but could not be read: \(error.message)"), tasks: told.map(\.record.id)
+        )
       }
       for (index, record) in zip(uncertain, records) {
         // Deleted since: as it was accepted is as much as there is to say.

@@ -40,7 +40,8 @@ package final class Scheduler: Sendable {
   package func run(until isDone: () -> Bool, mostSteps: Int = 5_000_000) throws {
     while !isDone() {
       if let (executor, job) = nextJob() {
-        job.runSynchronously(on: executor.asUnownedTaskExecutor())
+        let strays = Strays.counting { job.runSynchronously(on: executor.asUnownedTaskExecutor()) }
+        if strays > 0 { throw SimulationStrayed(jobs: strays) }
         guard steps < mostSteps else { throw SimulationStuck(reason: "no end after \(mostSteps) steps") }
       } else {
         guard advance() else { throw SimulationStuck(reason: "nothing can run, nobody sleeps") }
@@ -129,6 +130,12 @@ package final class Scheduler: Sendable {
   }
 }
 
+/// Something left the simulation: a `Task { }`, a `Task.sleep`, an actor with an executor of its own. It would run on the
+/// machine's threads and clock, and no seed would tell what it does.
+package struct SimulationStrayed: Error {
+  package let jobs: Int
+}
+
 package struct SimulationStuck: Error {
   package let reason: String
 }
@@ -148,21 +155,30 @@ package final class ProcessExecutor: TaskExecutor {
   }
 }
 
-/// A process's monotonic clock: all run at the same pace, each from an origin of its own.
+/// A process's monotonic clock: each begins at an origin of its own, and some are a little fast or slow.
 package struct ProcessClock: EngineClock {
   private let scheduler: Scheduler
   private let origin: Int64
+  private let drift: Int64
 
-  package init(scheduler: Scheduler, origin: Duration = .zero) {
+  /// - Parameter drift: by how many millionths it is too fast.
+  package init(scheduler: Scheduler, origin: Duration = .zero, drift: Int64 = 0) {
     self.scheduler = scheduler
+    self.drift = drift
     self.origin = origin.components.seconds * 1_000_000_000 + origin.components.attoseconds / 1_000_000_000
   }
 
-  package var now: MonotonicTime { MonotonicTime(nanoseconds: scheduler.now + origin) }
+  package var now: MonotonicTime {
+    let now = scheduler.now
+    return MonotonicTime(nanoseconds: now + now / 1_000_000 * drift + origin)
+  }
 
   package func sleep(until deadline: MonotonicTime) async throws {
     let (target, overflow) = deadline.nanoseconds.subtractingReportingOverflow(origin)
-    try await scheduler.sleep(until: overflow ? .max : target)
+    guard !overflow, target < .max / 2 else { return try await scheduler.sleep(until: .max) }
+    // Rounded up: whoever wakes must find that its time has come.
+    let own = drift == 0 ? target : target / (1_000_000 + drift) * 1_000_000 + 1_000_000
+    try await scheduler.sleep(until: own)
   }
 }
 
@@ -171,20 +187,30 @@ package func simulate<Value: Sendable>(
   seed: UInt64, _ body: @escaping @Sendable (Scheduler) async throws -> Value
 ) throws -> Value {
   let scheduler = Scheduler(seed: seed)
-  let end = End<Value>()
+  let end = SimulationResult<Value>()
   // The one unstructured task of a simulation: the simulation itself.
   _ = Task(executorPreference: ProcessExecutor(scheduler: scheduler, process: 0)) {
     do { end.set(.success(try await body(scheduler))) } catch { end.set(.failure(error)) }
   }
-  try scheduler.run(until: { end.result != nil })
+  let isOver = end.isOver
+  try scheduler.run(until: { isOver.value.load(ordering: .relaxed) })
   guard let result = end.result else { throw SimulationStuck(reason: "no result") }
   return try result.get()
 }
 
-private final class End<Value: Sendable>: Sendable {
+private final class SimulationResult<Value: Sendable>: Sendable {
+  /// Looked at between any two jobs.
+  let isOver = Flag()
   private let value = Mutex<Result<Value, any Error>?>(nil)
 
   var result: Result<Value, any Error>? { value.withLock { $0 } }
 
-  func set(_ result: Result<Value, any Error>) { value.withLock { $0 = result } }
+  func set(_ result: Result<Value, any Error>) {
+    value.withLock { $0 = result }
+    isOver.value.store(true, ordering: .relaxed)
+  }
+}
+
+private final class Flag: Sendable {
+  let value = Atomic(false)
 }

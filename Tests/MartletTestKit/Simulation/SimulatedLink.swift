@@ -1,5 +1,5 @@
 // A node's connection to the store: calls take time, fail before the store has heard of them, lose their answers after it has
-// committed, are carried out twice, or hang. A crashed node gets no answers any more. What its calls change the other nodes hear
+// committed, are carried out twice, hang, or arrive when nobody waits for them any more. A crashed node gets no answers any more. What its calls change the other nodes hear
 // of by the wire, if there is one.
 
 package import MartletCore
@@ -11,6 +11,8 @@ package struct LinkFaults: Sendable {
   package var failsBefore = 0.0
   package var losesAnswer = 0.0
   package var duplicates = 0.0
+  /// The outcome is not known, and the call reaches the store up to four seconds later. For what changes tasks.
+  package var arrivesLate = 0.0
   /// Calls get no answer before this is taken back, as when a network swallows every packet.
   package var hangs = false
   package var longestLatency = Duration.milliseconds(5)
@@ -25,12 +27,16 @@ package final class SimulatedLink: TaskStore {
   private let counters: Counters
   private let process: Int
   private let wire: HintWire?
+  private let post: LatePost?
+  private let sabotage: Sabotage?
   private let state = Mutex((faults: LinkFaults(), isCut: false))
 
   package init(
-    _ inner: any TaskStore, process: Int, wire: HintWire? = nil, clock: any EngineClock, random: RandomSource,
-    counters: Counters
+    _ inner: any TaskStore, process: Int, wire: HintWire? = nil, post: LatePost? = nil, clock: any EngineClock,
+    random: RandomSource, counters: Counters, sabotage: Sabotage? = nil
   ) {
+    self.post = post
+    self.sabotage = sabotage
     self.inner = inner
     self.process = process
     self.wire = wire
@@ -56,7 +62,8 @@ package final class SimulatedLink: TaskStore {
   }
 
   func call<Value>(
-    _ isRepeatable: Bool = false, hints: (Value) -> [StoreHint] = { _ in [] },
+    _ isRepeatable: Bool = false, late: (@Sendable (any TaskStore) async throws(StoreError) -> Void)? = nil,
+    hints: (Value) -> [StoreHint] = { _ in [] },
     _ operation: (any TaskStore) async throws(StoreError) -> Value
   ) async throws(StoreError) -> Value {
     try await travel()
@@ -64,6 +71,13 @@ package final class SimulatedLink: TaskStore {
     let faults = faults
     counters.count("store call")
     if random.fraction() < faults.failsBefore { throw .unavailable("simulated: not reached") }
+    if let late, let post, random.fraction() < faults.arrivesLate {
+      counters.count("call arrived late")
+      post.send(after: .milliseconds(1 + random.below(4000))) { [inner] in
+        do throws(StoreError) { try await late(inner) } catch {}  // nobody waits for its answer
+      }
+      throw unknown("on its way")
+    }
     var value = try await operation(inner)
     if isRepeatable, random.fraction() < faults.duplicates {
       counters.count("call delivered twice")
@@ -72,10 +86,14 @@ package final class SimulatedLink: TaskStore {
     for hint in hints(value) { wire?.send(hint, from: process) }
     if random.fraction() < faults.losesAnswer {
       counters.count("answer lost after commit")
-      throw .unknownOutcome("simulated: answer lost")
+      throw unknown("answer lost")
     }
     try await travel()
     return value
+  }
+
+  private func unknown(_ why: String) -> StoreError {
+    sabotage == .takesUnknownForFailure ? .unavailable("simulated: \(why)") : .unknownOutcome("simulated: \(why)")
   }
 
   private func travel() async throws(StoreError) {
@@ -88,18 +106,44 @@ package final class SimulatedLink: TaskStore {
     try await call { (store) throws(StoreError) in try await store.now() }
   }
   package func submit(_ submissions: [Submission]) async throws(StoreError) -> [SubmissionVerdict] {
-    try await call(true, hints: { StoreHint.after(submissions, $0) }) { (store) throws(StoreError) in
+    try await call(
+      true, late: { (store) throws(StoreError) in _ = try await store.submit(submissions) },
+      hints: { StoreHint.after(submissions, $0) }
+    ) { (store) throws(StoreError) in
       try await store.submit(submissions)
     }
   }
   package func claim(_ requests: [ClaimRequest]) async throws(StoreError) -> [[ClaimedTask]] {
-    try await call { (store) throws(StoreError) in try await store.claim(requests) }
+    let claimed = try await call(
+      late: { (store) throws(StoreError) in _ = try await store.claim(requests) }
+    ) { (store) throws(StoreError) in
+      try await store.claim(requests)
+    }
+    guard sabotage == .overstatesLeases else { return claimed }
+    return claimed.map { tasks in
+      tasks.map { task in
+        var task = task
+        task.expiresIn = task.expiresIn * 2
+        return task
+      }
+    }
   }
   package func renew(_ renewals: [Renewal]) async throws(StoreError) -> [RenewalVerdict] {
-    try await call(true) { (store) throws(StoreError) in try await store.renew(renewals) }
+    let verdicts = try await call(
+      true, late: { (store) throws(StoreError) in _ = try await store.renew(renewals) }
+    ) { (store) throws(StoreError) in
+      try await store.renew(renewals)
+    }
+    guard sabotage == .overstatesLeases else { return verdicts }
+    return verdicts.map { verdict in
+      guard case .renewed(let end, let rest) = verdict else { return verdict }
+      return .renewed(expiresAt: end, expiresIn: rest * 2)
+    }
   }
   package func finish(_ finishes: [Finish]) async throws(StoreError) -> [FinishVerdict] {
-    let verdicts = try await call(true, hints: StoreHint.after) { (store) throws(StoreError) in
+    let verdicts = try await call(
+      true, late: { (store) throws(StoreError) in _ = try await store.finish(finishes) }, hints: StoreHint.after
+    ) { (store) throws(StoreError) in
       try await store.finish(finishes)
     }
     for verdict in verdicts where verdict == .lost { counters.count("stale finish refused") }
@@ -150,7 +194,11 @@ package final class SimulatedLink: TaskStore {
     try await call { (store) throws(StoreError) in try await store.prune(policy, limit: limit) }
   }
   package func steer(_ commands: [Steering]) async throws(StoreError) -> [SteeringVerdict] {
-    try await call(hints: StoreHint.after) { (store) throws(StoreError) in try await store.steer(commands) }
+    try await call(
+      late: { (store) throws(StoreError) in _ = try await store.steer(commands) }, hints: StoreHint.after
+    ) { (store) throws(StoreError) in
+      try await store.steer(commands)
+    }
   }
   package func tasks(_ ids: [TaskID]) async throws(StoreError) -> [TaskRecord?] {
     try await call { (store) throws(StoreError) in try await store.tasks(ids) }

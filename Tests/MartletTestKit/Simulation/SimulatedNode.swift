@@ -31,6 +31,10 @@ package final class SimulatedNode: Sendable {
     package var isWorker = true
     package var isScheduler = true
     package var wire: HintWire?
+    package var post: LatePost?
+    package var sabotage: Sabotage?
+    /// By how many millionths its clock is too fast.
+    package var drift: Int64 = 0
     /// The role `notifier`.
     package var sinks: @Sendable (Identity) -> [any EventSink] = { _ in [] }
     /// The event stream; nil for none.
@@ -51,9 +55,10 @@ package final class SimulatedNode: Sendable {
   ) throws {
     self.process = process
     executor = ProcessExecutor(scheduler: scheduler, process: process)
-    let clock = ProcessClock(scheduler: scheduler, origin: .seconds(1000 * process))
+    let clock = ProcessClock(scheduler: scheduler, origin: .seconds(1000 * process), drift: options.drift)
     link = SimulatedLink(
-      store, process: process, wire: options.wire, clock: clock, random: random, counters: counters)
+      store, process: process, wire: options.wire, post: options.post, clock: clock, random: random, counters: counters,
+      sabotage: options.sabotage)
     var settings = EngineSettings()
     settings.retention = options.retention
     settings.isScheduler = options.isScheduler
@@ -77,6 +82,11 @@ package final class SimulatedNode: Sendable {
   package struct Identity: Sendable {
     package let process: Int
     package let clock: ProcessClock
+
+    package init(process: Int, clock: ProcessClock) {
+      self.process = process
+      self.clock = clock
+    }
   }
 
   /// Runs the engine until it is drained or crashes.
