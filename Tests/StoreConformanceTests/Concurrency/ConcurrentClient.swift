@@ -21,20 +21,20 @@ struct ConcurrentClient: Sendable {
   mutating func step() async throws {
     count += 1
     switch below(100) {
-    case 0..<10: try await submit()
-    case 10..<30: try await claim()
-    case 30..<42: if let lease = lease() { try await renew(lease) }
-    case 42..<58: if let lease = lease() { try await finish(lease, outcome()) }
-    case 58..<62: try await rescue()
-    case 62..<68: try await promote()
-    case 68..<72: try await steer(.cancel, task())
-    case 72..<79: try await steer(.retry, task())
-    case 79..<85: try await steer(patch(), task())
-    case 85..<88: run.time.advance(by: .milliseconds([1, 1000, 4000][below(3)]))
-    case 88..<91: try await endOfLease()
-    case 91..<93: try await cancelAndFinish()
-    case 93..<96: try await read(task())
-    case 96..<98: try await readAttempts(task())
+    case 0..<8: try await submit()
+    case 8..<28: try await claim()
+    case 28..<39: if let lease = lease() { try await renew(lease) }
+    case 39..<55: if let lease = lease() { try await finish(lease, outcome()) }
+    case 55..<59: try await rescue()
+    case 59..<65: try await promote()
+    case 65..<69: try await steer(.cancel, task())
+    case 69..<76: try await steer(.retry, task())
+    case 76..<82: try await steer(patch(), task())
+    case 82..<85: run.time.advance(by: .milliseconds([1, 1000, 4000][below(3)]))
+    case 85..<88: try await endOfLease()
+    case 88..<90: try await cancelAndFinish()
+    case 90..<93: try await read(task())
+    case 93..<96: try await readAttempts(task())
     default: try await readEvents(task())
     }
   }

@@ -8,8 +8,8 @@ struct Sometimes {
   private(set) var counts: [String: Int] = [:]
 
   private static let all = [
-    overlap, stale, happened, notHappened, rescueRace, cancelRace, "claims at once", "submitted again",
-    "renewed too late", "cancel requested", "retried by hand", "rescued",
+    overlap, stale, happened, notHappened, rescueRace, cancelRace, "submitted again", "renewed too late",
+    "cancel requested", "retried by hand", "rescued",
   ]
   private static let overlap = "operations of one task at once"
   private static let stale = "stale report refused"
@@ -47,7 +47,6 @@ struct Sometimes {
     switch (one.call.kind, two.call.kind) {
     case (.finish, .rescue): add(Self.rescueRace)
     case (.finish, .steer(.cancel, _)): add(Self.cancelRace)
-    case (.claim, .claim): add("claims at once")
     default: break
     }
   }
