@@ -32,7 +32,8 @@ import Testing
     let later = TaskEvent(sequence: 11, type: .retried, at: start, actor: "key")
     let before = run.page(all, ended: [ended(1, started: 3, ready: 2)], told: retried)
     let after = run.page(
-      all, ended: [ended(1, started: 3, ready: 2), ended(2, started: 8), ended(3, started: 13)], told: retried + [later])
+      all, ended: [ended(1, started: 3, ready: 2), ended(2, started: 8), ended(3, started: 13)], told: retried + [later]
+    )
     #expect(before.elements.map(\.sequence) == Array(1...8))
     #expect(
       before.elements.map(\.type) == [.received, .ready, .started, .failed, .retry, .retried, .ready, .started])
@@ -50,7 +51,8 @@ import Testing
   @Test func `an attempt that had ended when the run row was read is told as it ended`() {
     var run = run
     (run.startedSequence, run.outcome, run.sequence) = (0, .failed, 10)
-    let page = run.page(all, ended: [ended(1, started: 3), ended(2, started: 8), ended(3, started: 13)], sentBefore: [:])
+    let page = run.page(
+      all, ended: [ended(1, started: 3), ended(2, started: 8), ended(3, started: 13)], sentBefore: [:])
     #expect(page.elements.map(\.number) == [1, 2])
     #expect(page.elements.map(\.outcome) == [.failed, .failed])
   }
