@@ -35,7 +35,12 @@ extension PostgresStore {
       if again, try await isCarriedOut(command) { return try await done(command.task) }
       let (decision, query) = try await decide(command, row)
       guard decision != .illegal else { return .illegal(row.status) }
-      guard let query else { return try await done(command.task) }
+      guard let query else {
+        guard let record = try await records([command.task]).first else { return .notFound }
+        // Answered with the task that this was decided on: by now it may be another's work, even one that forbids the command.
+        if Int64(record.sequence) == row.sequence { return .done(record) }
+        continue
+      }
       let read = Query(Self.readRecords, .bool(true), .bool(true), .uuids([command.task]))
       let rows = try await pool.transaction([query, settleEnded([command.task]), read])
       // Nothing written: it has moved since it was read, and is looked at once more.

@@ -43,17 +43,26 @@ package struct StoredRun: Sendable {
       logs: [])
   }
 
+  // Where each row is read in a snapshot of its own, this one must be the first. The others may then tell more, and once more what
+  // this one tells: what is left of them is the history as it was when this one was read. Nothing of that ever goes.
+
   /// - Parameter ended: those within the page.
   package func page(_ range: HistoryRange, ended: [StoredAttempt], sentBefore lines: [Int: [String]])
     -> HistoryPage<AttemptRecord>
   {
-    let attempts = ended.map(\.record) + (attemptRecord.map { [$0] } ?? [])
+    let own = attemptRecord
+    let others = ended.map(\.record).filter { $0.number < attempt || ($0.number == attempt && own == nil) }
+    let attempts = others + (own.map { [$0] } ?? [])
     return range.page(attempts.filter { range.contains($0.number) }.with(sentBefore: lines), latest: attempt)
   }
 
   /// - Parameters: may have more than the page.
   package func page(_ range: HistoryRange, ended: [StoredAttempt], told: [TaskEvent]) -> HistoryPage<TaskEvent> {
-    let events = (events + ended.flatMap(\.events) + told).filter { range.contains($0.sequence) }
+    let own = events
+    let ownSequences = Set(own.map(\.sequence))
+    let others = (ended.flatMap(\.events) + told)
+      .filter { $0.sequence <= sequence && !ownSequences.contains($0.sequence) }
+    let events = (own + others).filter { range.contains($0.sequence) }
     return range.page(events.sorted { $0.sequence < $1.sequence }, latest: sequence)
   }
 
