@@ -25,7 +25,7 @@ TENACITY = '"leaseSeconds": 10, "retries": 50, "backoff": {"strategy": "fixed", 
 
 def task(number, receiver):
     return MIX[number % len(MIX)].format(
-        receiver=receiver, number=number, account=number % 40, text="x" * random.randint(10, 4000), tenacity=TENACITY)
+        receiver=receiver, number=number, account=number // len(MIX) % 40, text="x" * random.randint(10, 4000), tenacity=TENACITY)
 
 
 class Receiver:

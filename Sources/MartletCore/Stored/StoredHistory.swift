@@ -1,5 +1,6 @@
 // The history of a task as the stores' columns tell it: the run row tells the running attempt and a plain success, the rows of
-// `attempts` the rest. The stores read the columns, what they mean is said here once.
+// `attempts` the rest. The stores read the columns, what they mean is said here once. The run row is read first: an attempt that ended
+// before the others were read is told by both, and counts once.
 
 /// What the run row tells of the history.
 package struct StoredRun: Sendable {
@@ -47,14 +48,16 @@ package struct StoredRun: Sendable {
   package func page(_ range: HistoryRange, ended: [StoredAttempt], sentBefore lines: [Int: [String]])
     -> HistoryPage<AttemptRecord>
   {
-    let attempts = ended.map(\.record) + (attemptRecord.map { [$0] } ?? [])
+    let ownRecord = attemptRecord.flatMap { own in ended.contains { $0.record.number == own.number } ? nil : own }
+    let attempts = ended.map(\.record) + (ownRecord.map { [$0] } ?? [])
     return range.page(attempts.filter { range.contains($0.number) }.with(sentBefore: lines), latest: attempt)
   }
 
   /// - Parameters: may have more than the page.
   package func page(_ range: HistoryRange, ended: [StoredAttempt], told: [TaskEvent]) -> HistoryPage<TaskEvent> {
     let events = (events + ended.flatMap(\.events) + told).filter { range.contains($0.sequence) }
-    return range.page(events.sorted { $0.sequence < $1.sequence }, latest: sequence)
+    let bySequence = Dictionary(events.map { ($0.sequence, $0) }, uniquingKeysWith: { first, _ in first })
+    return range.page(bySequence.values.sorted { $0.sequence < $1.sequence }, latest: sequence)
   }
 
   /// `received` among them, which no row but the body tells.
