@@ -39,11 +39,15 @@ test: ## run all tests; ARGS="--filter CrashTests"
 	scripts/test $(ARGS)
 
 .PHONY: chaos
-chaos: ## kill, freeze and cut off a fleet of nodes for ten minutes, and relays under load; MARTLET_CHAOS_SECONDS, MARTLET_CHAOS_SEED
+chaos: ## real faults, by name: kills, partitions, power cuts, clocks, …; ARGS="--list", ARGS="fleet --seconds 600"
 	@scripts/setup --test
 	swift build --build-tests
-	MARTLET_CHAOS_SECONDS="$${MARTLET_CHAOS_SECONDS:-600}" MARTLET_OUTBOX_EVENTS="$${MARTLET_OUTBOX_EVENTS:-50000}" \
-		swift test --skip-build --disable-xctest --filter 'FleetTests|OutboxLoadTests' $(ARGS)
+	scripts/chaos $(ARGS)
+
+.PHONY: soak
+soak: build ## an hour of load and faults, and what grows; ARGS="--minutes 60 --rate 300"
+	@scripts/setup --test
+	scripts/soak $(ARGS)
 
 .PHONY: simulate
 simulate: ## live through seeded worlds full of faults; SEEDS=100000 for a night, ARGS="--seed 56" for one and its story

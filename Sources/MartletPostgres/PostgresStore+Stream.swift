@@ -44,7 +44,7 @@ extension PostgresStore {
     "forget_stream",
     """
     DELETE FROM stream WHERE NOT EXISTS (SELECT 1 FROM sinks WHERE name = '\(StreamPage.sink)')
-      AND position IN (SELECT position FROM stream ORDER BY position LIMIT $1::bigint)
+      AND position <= (SELECT max(o.position) FROM (SELECT position FROM stream ORDER BY position LIMIT $1::bigint) o)
     """)
 
   private static let lockStream = Statement(
@@ -88,14 +88,15 @@ extension PostgresStore {
     ORDER BY e.position
     """)
 
-  /// From the beginning up to the first that is to stay: no hole comes into being.
+  /// From the beginning up to the first that is to stay: no hole comes into being. By one bound, so that no plan can compare each event
+  /// that is kept with each that may go.
   private static let pruneStream = Statement(
     "prune_stream",
     """
     WITH \(clock),
     oldest AS MATERIALIZED (SELECT position, at FROM stream ORDER BY position LIMIT $3::bigint)
-    DELETE FROM stream s USING clock WHERE s.position IN (SELECT position FROM oldest)
-      AND s.position < coalesce(
-        (SELECT min(o.position) FROM oldest o WHERE o.at > now - $2::bigint), 9223372036854775807)
+    DELETE FROM stream WHERE position <= (
+      SELECT max(o.position) FROM oldest o WHERE o.position < coalesce(
+        (SELECT min(y.position) FROM clock, oldest y WHERE y.at > now - $2::bigint), 9223372036854775807))
     """)
 }

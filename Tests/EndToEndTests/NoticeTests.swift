@@ -63,6 +63,12 @@ extension EndToEnd {
           }
         }
         #expect(Set(notices.compactMap { $0["taskId"]?.string }) == Set(ids))
+        Chaos.report(
+          [
+            ("kills of server and receiver", 2),
+            ("calls that hang", entries.count { $0["path"]?.string == "/slow" }),
+            ("calls answered 500", entries.count { $0["status"]?.int == 500 }),
+          ], checked: [("notices", notices.count), ("calls", entries.count)])
         #expect(try await Self.notices(server).contains { $0["target"]?.string?.hasSuffix("/slow") == true })
         let metrics = try await server.api.get("/metrics").text
         #expect(metrics.contains(#"martlet_notice_deliveries_total{channel="webhook",outcome="delivered"}"#))

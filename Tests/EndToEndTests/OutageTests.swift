@@ -105,6 +105,7 @@ extension EndToEnd {
 
           #expect(try await server.api.task(id)["attempt"]?.int == 2)
           #expect(try await server.api.attempts(of: id).map { $0["outcome"]?.string } == ["LOST", "SUCCESS"])
+          Chaos.report([("workers cut off past their lease", 1)], checked: [("attempts", 2)])
           let metrics = try await server.api.get("/metrics").text
           #expect(metrics.split(separator: "\n").contains { $0.contains(#"outcome="LOST""#) && $0.hasSuffix(" 1") })
           #expect(try await database.faults() == [])

@@ -48,7 +48,8 @@ extension EndToEnd {
         }
         try await api.allAreAtRest()
         // Each that takes over dies in the middle of what is left to tell.
-        for _ in 0..<(wanted < 20_000 ? 0 : 3) {
+        let furtherKills = wanted < 20_000 ? 0 : 3
+        for _ in 0..<furtherKills {
           let most = try await Self.waiting(database)
           let left = Int.random(in: 0...most, using: &random)
           try await Self.killTeller(relays, settings, while: { try await Self.waiting(database) > left })
@@ -72,9 +73,11 @@ extension EndToEnd {
           let (id, length) = (row[0], try #require(Int(row[1])))
           if heard[id] != Array(1...length) { faults.append("\(id): \(heard[id] ?? []) of \(length)") }
         }
-        print(
-          "outbox: \(heard.values.reduce(0) { $0 + $1.count }) events of \(lengths.count) tasks, \(repeated) told twice"
-        )
+        Chaos.report(
+          [("kills of the relay that told", 1 + furtherKills)],
+          checked: [
+            ("events", heard.values.reduce(0) { $0 + $1.count }), ("tasks", lengths.count), ("told twice", repeated),
+          ])
         #expect(faults.prefix(5) == [])
         #expect(heard.count == lengths.count)
         for node in [taker] + relays { #expect(try await node.stop() == .exited(0)) }

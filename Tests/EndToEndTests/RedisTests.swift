@@ -17,7 +17,7 @@ extension EndToEnd {
         try await load.run(clients: 4) {
           try await stage.works()
           try await stage.dispatches()
-          for _ in 0..<20 {
+          for _ in 0..<Self.flushes {
             try await stage.redis.flush()
             try await Task.sleep(for: .milliseconds(100))
           }
@@ -62,6 +62,11 @@ extension EndToEnd {
         #expect(checker.summary() == [])
         #expect(try await stage.database.faults() == [])
         #expect(load.journal.book.acknowledged.count > 300)
+        // Away twice on each of two nodes.
+        let told = stage.nodes.reduce(0) { $0 + $1.lines(with: "Redis at", "until it is back") }
+        Chaos.report(
+          [("FLUSHALL", Self.flushes), ("kill -9, SIGSTOP, CLIENT PAUSE and full memory", 1), ("times told of", told)],
+          checked: [("acknowledged", load.journal.acknowledged), ("effects", effects.count)])
         for node in stage.nodes {
           #expect(node.lines(with: "Redis at", "until it is back") >= 2)
           #expect(try await node.stop() == .exited(0))
@@ -177,6 +182,8 @@ extension EndToEnd {
         #expect(try await apis[0].get("/tasks").status == 200, "its own bucket is full")
       }
     }
+
+    private static let flushes = 20
 
     // MARK: The stage
 

@@ -115,6 +115,9 @@ extension EndToEnd {
         try await server.api.allAreAtRest()
         let checker = try await Checker(journal: load.journal.book, effects: nil, api: server.api, database: file)
         #expect(checker.summary() == [])
+        Chaos.report(
+          [("full disks", 1), ("answers 503", load.journal.book.unavailable)],
+          checked: [("acknowledged", load.journal.acknowledged)])
         #expect(try await file.faults() == [])
         #expect(try await server.stop() == .exited(0))
       }

@@ -52,6 +52,7 @@ extension EndToEnd {
         proxy.cutNext(Self.submission, cut)
         let id = try await server.api.submit(Self.task)
         #expect(proxy.counts.beforeCommit + proxy.counts.afterCommit == 1)
+        Self.report(proxy, "submissions")
         #expect(try await database.rows().map(\.id) == [id])
         #expect(try await database.faults() == [])
       }
@@ -94,6 +95,7 @@ extension EndToEnd {
         #expect(retried.status == 200)
         #expect(try retried.json()["status"]?.string == "READY")
         #expect(proxy.counts.beforeCommit + proxy.counts.afterCommit == 2)
+        Self.report(proxy, "commands")
         let told = try await server.api.events(of: id).compactMap { $0["type"]?.string }
         #expect(
           told.map { $0.split(separator: ".").last ?? "" } == ["received", "ready", "cancelled", "retried", "ready"])
@@ -112,8 +114,14 @@ extension EndToEnd {
           #expect(try await server.api.attempts(of: id).map { $0["outcome"]?.string } == ["SUCCESS"])
         }
         #expect(proxy.counts.beforeCommit + proxy.counts.afterCommit == 2)
+        Self.report(proxy, "claims and reports")
         #expect(try await database.faults() == [])
       }
+    }
+
+    private static func report(_ proxy: CuttingProxy, _ what: String) {
+      let cuts = proxy.counts.beforeCommit + proxy.counts.afterCommit
+      Chaos.report([("cuts at the commit of \(what)", cuts)], checked: [(what, cuts)])
     }
 
     /// One node behind the proxy.

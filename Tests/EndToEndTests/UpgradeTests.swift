@@ -21,6 +21,8 @@ extension EndToEnd {
       COMMIT;
       """
 
+    private static var rounds: Int { Chaos.times(1, each: 20) }
+
     @Test func `nodes work on, and are restarted one by one, in a schema that a next release has added to`()
       async throws
     {
@@ -28,11 +30,13 @@ extension EndToEnd {
         try await Fleet.serving(in: scene, seed: 1) { fleet in
           _ = try await fleet.database.query(Self.step)
           try await fleet.works()
-          for node in fleet.nodes {
-            #expect(try await node.stop() == .exited(0), "\(node.name)")
-            try await node.start()
-            fleet.aim()
-            try await fleet.works()
+          for _ in 0..<Self.rounds {
+            for node in fleet.nodes {
+              #expect(try await node.stop() == .exited(0), "\(node.name)")
+              try await node.start()
+              fleet.aim()
+              try await fleet.works()
+            }
           }
         } after: { fleet in
           guard let api = fleet.apis[0].api else { throw NeverCame(what: "an API") }
@@ -42,8 +46,14 @@ extension EndToEnd {
           #expect(checker.summary() == [])
           #expect(try await fleet.database.faults() == [])
           #expect(book.acknowledged.count >= 100)
-          let shades = try await fleet.database.query("SELECT count(*) FROM martlet.shades")
-          #expect(Int(shades[0][0]) ?? 0 >= 100, "the step was there while tasks came")
+          let shades = try await fleet.database.number("SELECT count(*) FROM martlet.shades")
+          #expect(shades >= 100, "the step was there while tasks came")
+          Chaos.report(
+            [("steps of the schema under load", 1), ("restarts", Self.rounds * fleet.nodes.count)],
+            checked: [
+              ("acknowledged", book.acknowledged.count), ("effects", fleet.effects.count),
+              ("tasks that the step's trigger saw", shades),
+            ])
           for node in fleet.nodes { #expect(try await node.stop() == .exited(0), "\(node.name)") }
         }
       }

@@ -3,7 +3,6 @@
 
 internal import Foundation
 internal import MartletCore
-internal import NIOHTTP1
 internal import PostgresServer
 internal import Testing
 
@@ -12,8 +11,7 @@ extension EndToEnd {
   struct WrongClockTests {
     @Test func `two nodes share the work, though one is ten minutes ahead and the other ten behind`() async throws {
       try await Scene.play { scene in
-        let library = scene.file("wrong-clock.so")
-        try await scene.system("clang", ["-shared", "-fPIC", "-o", library.path, Self.source.path, "-ldl"])
+        let library = try await WrongClock.library(in: scene)
         let database = try await DatabaseServer(on: PostgresServer.shared)
         func serve(wrongBy seconds: Int) async throws -> Server {
           try await scene.serve(
@@ -25,8 +23,8 @@ extension EndToEnd {
         }
         let ahead = try await serve(wrongBy: 600)
         let behind = try await serve(wrongBy: -600)
-        #expect(try await Self.clock(of: ahead) > 500)
-        #expect(try await Self.clock(of: behind) < -500)
+        #expect(try await WrongClock.error(of: ahead.api) > 500)
+        #expect(try await WrongClock.error(of: behind.api) < -500)
 
         // Each node has one slot, so each carries out one of them; and both outlive their leases many times.
         let gate = scene.file("gate")
@@ -78,28 +76,17 @@ extension EndToEnd {
 
         let workers = try await database.query("SELECT DISTINCT worker FROM martlet.tasks WHERE type = 'WAIT_FOR_FILE'")
         #expect(workers.count == 2)
+        Chaos.report([("clocks wrong by ten minutes", 2)], checked: [("tasks", held.count + submitted.count + 2)])
         #expect(try await database.faults() == [])
         #expect(try await ahead.stop() == .exited(0))
         #expect(try await behind.stop() == .exited(0))
       }
     }
 
-    private static let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appendingPathComponent("WrongClock/wrong-clock.c")
-
     private static var now: Timestamp { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
 
     private static func waiting(for gate: URL) -> String {
       #"{"type": "WAIT_FOR_FILE", "payload": {"path": "\#(gate.path)"}, "leaseSeconds": 5, "timeoutSeconds": 3600}"#
-    }
-
-    /// How many seconds a node's clock is ahead, by the date of an answer.
-    private static func clock(of server: Server) async throws -> Double {
-      let formatter = DateFormatter()
-      formatter.locale = Locale(identifier: "en_US_POSIX")
-      formatter.dateFormat = "EEE, dd MMM yyyy HH:mm:ss zzz"
-      let date = try await server.api.get("/health/live").headers.first(name: "Date")
-      return try #require(date.flatMap { formatter.date(from: $0) }).timeIntervalSinceNow
     }
   }
 }

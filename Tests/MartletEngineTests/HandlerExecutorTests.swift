@@ -21,6 +21,28 @@ import Testing
     executor.shutdown()
   }
 
+  @Test func `threads that blocked jobs had need of go again, once nothing blocks any more`() async throws {
+    let executor = HandlerExecutor(maxThreads: 24)
+    let gate = DispatchSemaphore(value: 0)
+    let cores = ProcessInfo.processInfo.activeProcessorCount
+    await withTaskGroup(of: Void.self) { group in
+      for _ in 0..<23 { group.addTask(executorPreference: executor) { Self.block(gate) } }
+      await withTaskGroup(of: Void.self) { free in
+        for _ in 0..<20 { free.addTask(executorPreference: executor) {} }
+      }
+      #expect(executor.threads == 24)
+      for _ in 0..<23 { gate.signal() }
+    }
+    // Work that does not block keeps none of them.
+    while executor.threads > cores {
+      await withTaskGroup(of: Void.self) { group in
+        for _ in 0..<50 { group.addTask(executorPreference: executor) {} }
+      }
+      try await Task.sleep(for: .milliseconds(20))
+    }
+    executor.shutdown()
+  }
+
   @Test func `every job of many tasks is run once`() async {
     let executor = HandlerExecutor(maxThreads: 4)
     let sum = await withTaskGroup(of: Int.self) { group in

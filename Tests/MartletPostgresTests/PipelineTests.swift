@@ -207,6 +207,7 @@ struct PipelineTests {
     #expect(try await show("statement_timeout") == "4500ms")
     #expect(try await show("statement_timeout", .background) == "54s")
     #expect(try await show("statement_timeout") == "4500ms")
+    #expect(try await show("tcp_keepalives_idle") == "10")
     #expect(try await show("application_name") == "martlet")
     #expect(try await show("client_encoding") == "UTF8")
     #expect(

@@ -5,6 +5,8 @@ internal import Foundation
 
 struct Binaries: Sendable {
   let folder: URL
+  /// A command that starts each of them, such as `nsenter` with its options; empty for none.
+  var through: [String] = []
 
   private static let oldest = 14
   /// Who runs the server where root runs the tests.
@@ -45,14 +47,14 @@ struct Binaries: Sendable {
   }
 
   func spawn(_ program: String, _ arguments: [String], output: URL, errors: URL) throws -> Child {
-    try Child([folder.appendingPathComponent(program).path] + arguments, output: output, errors: errors)
+    try Child(through + [folder.appendingPathComponent(program).path] + arguments, output: output, errors: errors)
   }
 
   /// As the account that owns the data, in a folder that this account may enter; both outputs go to one file.
   func spawn(asServer program: String, _ arguments: [String], in place: URL, output: URL) throws -> Child {
     let account = ["setpriv", "--reuid=\(Self.account)", "--regid=\(Self.account)", "--init-groups"]
     // Each becomes the next: the process is PostgreSQL's own in the end.
-    let command = ["/usr/bin/env", "-C", place.path] + (Self.isRoot ? account : [])
+    let command = through + ["/usr/bin/env", "-C", place.path] + (Self.isRoot ? account : [])
     return try Child(
       command + [folder.appendingPathComponent(program).path] + arguments, output: output, errors: output)
   }

@@ -43,17 +43,34 @@ package final class PostgresServer: Sendable {
   ///   - durable: false where no test of durability is meant: nothing waits for the disk.
   ///   - folder: where its data goes; nil for a temporary folder.
   ///   - settings: as in `postgresql.conf`.
+  ///   - through: a command that starts its programs, such as `nsenter` with its options.
   package static func start(
-    durable: Bool = true, folder: URL? = nil, settings: [String: String] = [:]
+    durable: Bool = true, folder: URL? = nil, settings: [String: String] = [:], through: [String] = []
   ) async throws -> PostgresServer {
+    var binaries = try Binaries.find()
+    binaries.through = through
     let server = try PostgresServer(
-      binaries: Binaries.find(), dataParent: folder,
+      binaries: binaries, dataParent: folder,
       settings: [
         "fsync": durable ? "on" : "off", "max_connections": "200", "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "", "log_line_prefix": "%m [%p] %a ",
       ].merging(settings) { $1 })
     do {
       try await server.createCluster()
+      try await server.startAgain()
+    } catch {
+      await server.remove()
+      throw error
+    }
+    return server
+  }
+
+  /// A standby that streams from `primary` and is called `name` there, until it is promoted.
+  package static func standby(of primary: PostgresServer, named name: String) async throws -> PostgresServer {
+    let server = try PostgresServer(
+      binaries: primary.binaries, dataParent: nil, settings: primary.settings.merging(["cluster_name": name]) { $1 })
+    do {
+      try await server.copyCluster(of: primary)
       try await server.startAgain()
     } catch {
       await server.remove()
@@ -96,6 +113,18 @@ package final class PostgresServer: Sendable {
       ["-D", dataFolder.path, "-U", Self.user, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
       in: folder, output: logFile)
     guard await child.ended() == 0 else { throw PostgresFailed(what: "initdb failed", log: log) }
+  }
+
+  private func copyCluster(of primary: PostgresServer) async throws {
+    try FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: dataFolder.path)
+    let child = try binaries.spawn(
+      asServer: "pg_basebackup",
+      [
+        "-D", dataFolder.path, "-h", "127.0.0.1", "-p", "\(primary.port)", "-U", Self.user, "-X", "stream", "-c",
+        "fast",
+        "--write-recovery-conf", "--no-sync",
+      ], in: folder, output: logFile)
+    guard await child.ended() == 0 else { throw PostgresFailed(what: "pg_basebackup failed", log: log) }
   }
 
   private var log: String { (try? String(contentsOf: logFile, encoding: .utf8)) ?? "" }

@@ -1,27 +1,41 @@
-// A time of day that is wrong by WRONG_CLOCK_SECONDS, for a program that has this library in LD_PRELOAD. Clocks that only
-// measure how time passes are left as they are: what sleeps on them must not wake early or late (Debian's faketime moves
-// CLOCK_BOOTTIME too, on which Swift sleeps). Built by the end-to-end test of wrong clocks.
+// A time of day that is wrong by WRONG_CLOCK_SECONDS, or by what the file WRONG_CLOCK_FILE says at each moment (a 64-bit number of
+// seconds), so that it can jump; for a program that has this library in LD_PRELOAD. Clocks that only measure how time passes are left
+// as they are: what sleeps on them must not wake early or late (Debian's faketime moves CLOCK_BOOTTIME too, on which Swift sleeps).
+// Built by the end-to-end tests of wrong clocks.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-static time_t wrong_by;
+static int64_t constant;
+static const volatile int64_t *wrong_by = &constant;
 
 __attribute__((constructor)) static void read_environment(void) {
   const char *seconds = getenv("WRONG_CLOCK_SECONDS");
-  if (seconds) wrong_by = (time_t)atoll(seconds);
+  if (seconds) constant = atoll(seconds);
+  const char *name = getenv("WRONG_CLOCK_FILE");
+  if (!name) return;
+  int file = open(name, O_RDONLY | O_CLOEXEC);
+  if (file < 0) abort();
+  void *memory = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);
+  if (memory == MAP_FAILED) abort();
+  close(file);
+  wrong_by = memory;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
   int failed = (int)syscall(SYS_clock_gettime, clock, now);
-  if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += wrong_by;
+  if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += *wrong_by;
   return failed;
 }
 
@@ -41,19 +55,41 @@ time_t time(time_t *result) {
   return now.tv_sec;
 }
 
-// Deadlines are made of the wrong time and waited for by the kernel's. Those of other clocks are far from the year 2001.
+// Deadlines are made of the wrong time and waited for by the kernel's. Those of other clocks are far from the year 2001. The wrong
+// time may jump meanwhile, so nobody waits for longer than a moment before it is looked at again.
 
-static struct timespec by_the_kernel(const struct timespec *deadline) {
-  struct timespec time = *deadline;
-  if (time.tv_sec > 1000000000) time.tv_sec -= wrong_by;
-  return time;
+static const long moment = 50000000;  // nanoseconds
+
+static int is_before(const struct timespec *one, const struct timespec *other) {
+  return one->tv_sec < other->tv_sec || (one->tv_sec == other->tv_sec && one->tv_nsec < other->tv_nsec);
+}
+
+/// The kernel's time until which to wait; whether the deadline is that far then.
+static int next_look(const struct timespec *deadline, struct timespec *until) {
+  *until = *deadline;
+  if (deadline->tv_sec <= 1000000000) return 1;
+  until->tv_sec -= *wrong_by;
+  struct timespec soon;
+  syscall(SYS_clock_gettime, CLOCK_REALTIME, &soon);
+  soon.tv_nsec += moment;
+  if (soon.tv_nsec >= 1000000000) {
+    soon.tv_sec += 1;
+    soon.tv_nsec -= 1000000000;
+  }
+  if (!is_before(&soon, until)) return 1;
+  *until = soon;
+  return 0;
 }
 
 int sem_timedwait(sem_t *semaphore, const struct timespec *deadline) {
   static int (*next)(sem_t *, const struct timespec *);
   if (!next) next = (int (*)(sem_t *, const struct timespec *))dlsym(RTLD_NEXT, "sem_timedwait");
-  struct timespec time = by_the_kernel(deadline);
-  return next(semaphore, &time);
+  for (;;) {
+    struct timespec until;
+    int is_last = next_look(deadline, &until);
+    int result = next(semaphore, &until);
+    if (result == 0 || errno != ETIMEDOUT || is_last) return result;
+  }
 }
 
 int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex, const struct timespec *deadline) {
@@ -64,6 +100,9 @@ int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex, co
     if (!found) found = dlsym(RTLD_NEXT, "pthread_cond_timedwait");
     next = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))found;
   }
-  struct timespec time = by_the_kernel(deadline);
-  return next(condition, mutex, &time);
+  struct timespec until;
+  int is_last = next_look(deadline, &until);
+  int result = next(condition, mutex, &until);
+  // Anybody may be woken for nothing, and looks whether it was so.
+  return result == ETIMEDOUT && !is_last ? 0 : result;
 }

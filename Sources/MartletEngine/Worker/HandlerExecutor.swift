@@ -3,12 +3,15 @@
 internal import Foundation
 internal import Synchronization
 
-/// A small pool that grows while jobs are kept waiting by blocked threads, up to a limit, and never shrinks below one thread a
-/// core. Threads are made when first needed.
+/// A small pool that grows while jobs are kept waiting by blocked threads, up to a limit, and shrinks again to one thread a core and those
+/// that are blocked: on a busy machine jobs wait now and then though nothing blocks. Threads are made when first needed.
 package final class HandlerExecutor: TaskExecutor, Sendable {
   private let baseThreads: Int
   private let maxThreads: Atomic<Int>
   private let condition = Condition()
+
+  /// So long after the latest growth the pool does not shrink, lest threads come and go all the time.
+  private static let restAfterGrowth = Duration.seconds(5)
 
   /// - Parameter maxThreads: as many handlers can block at once before others have to wait.
   package init(maxThreads: Int) {
@@ -20,6 +23,9 @@ package final class HandlerExecutor: TaskExecutor, Sendable {
   package func setMostThreads(_ count: Int) {
     maxThreads.store(count, ordering: .relaxed)
   }
+
+  /// Threads that there are, for tests.
+  package var threads: Int { condition.withLock { $0.threads } }
 
   package func enqueue(_ job: consuming ExecutorJob) {
     let job = UnownedJob(job)
@@ -59,11 +65,15 @@ package final class HandlerExecutor: TaskExecutor, Sendable {
     thread.start()
   }
 
-  /// Nil when there is nothing more to do. No access to the state spans a wait: other threads change it meanwhile.
+  /// Nil when there is nothing more to do for this thread. No access to the state spans a wait: other threads change it meanwhile.
   private func nextJob() -> UnownedJob? {
     condition.waitFor { state in
       if let job = state.takeFirst() { return .some(job) }
-      return state.isShutDown ? .some(nil) : nil
+      if state.isShutDown { return .some(nil) }
+      let isSuperfluous = state.threads > baseThreads && state.idleThreads >= baseThreads
+      guard isSuperfluous, state.grownAt.map({ $0 + Self.restAfterGrowth < .now }) ?? true else { return nil }
+      state.threads -= 1
+      return .some(nil)
     }
   }
 
@@ -83,6 +93,7 @@ package final class HandlerExecutor: TaskExecutor, Sendable {
           defer { taken = state.taken }
           guard state.taken == taken else { return false }
           state.threads += 1
+          state.grownAt = .now
           return true
         }
         guard let mustStart = next else { return }
@@ -99,6 +110,8 @@ package final class HandlerExecutor: TaskExecutor, Sendable {
     var taken = 0
     var threads = 0
     var idleThreads = 0
+    /// When a thread was last added beyond one a core.
+    var grownAt: ContinuousClock.Instant?
     var isWatched = false
     var isShutDown = false
 

@@ -104,7 +104,8 @@ actor Connection {
 
 extension Connection {
   /// Reads what the greeting tells and, in a session of our own, sets what all its transactions need: our schema and no other;
-  /// plans made once; what a commit has to wait for as it is now, whatever the server's configuration becomes later.
+  /// plans made once; what a commit has to wait for as it is now, whatever the server's configuration becomes later; an end for us
+  /// where we vanish.
   private static func setUp(_ session: Session, _ settings: ConnectionSettings) throws(StoreError) -> Greeting {
     let read = """
       SELECT current_setting('synchronous_commit'), current_setting('fsync'), current_setting('full_page_writes'),
@@ -113,7 +114,8 @@ extension Connection {
     let set = """
       , set_config('search_path', $1, false), \(planning(isLocal: false)),
         set_config('statement_timeout', $2, false), set_config('idle_in_transaction_session_timeout', $3, false),
-        set_config('synchronous_commit', current_setting('synchronous_commit'), false)
+        set_config('synchronous_commit', current_setting('synchronous_commit'), false),
+        \(ConnectionSettings.noticeVanished)
       """
     // First among what is set, so that it is read behind what the greeting reads.
     let lock = settings.isPooled ? ", true" : ", \(settings.lock.sql)"

@@ -62,6 +62,14 @@ struct ConnectionSettings: Sendable {
   /// What the server waits for the rest of a transaction whose sender is stopped or gone.
   var idleTransactionTimeout: String { String(limits.hot.wholeMilliseconds * 2) }
 
+  /// SQL that has the server notice as soon as we do that the other machine vanished without a word. It would keep the session for two
+  /// hours otherwise; and with it the locks of a write, if of its one pipeline the rest never came: no other timeout of the
+  /// server's knows of that.
+  static let noticeVanished = [
+    ("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "20000"),
+  ].map { "set_config('\($0.0)', '\($0.1)', false)" }.joined(separator: ", ")
+
   /// Begins a connection. What stands before the URL is a default that the URL may change.
   func startConnecting() -> OpaquePointer? {
     let parameters = [

@@ -98,9 +98,11 @@ final class Listener: Sendable {
 
   private func listen() throws(StoreError) -> Session {
     let session = try Session.connect(settings, interruption: wake.descriptor)
-    let listen = Query(Statement("listen", "LISTEN \"\(channel)\""))
+    let queries = ["SELECT \(ConnectionSettings.noticeVanished)", "LISTEN \"\(channel)\""].map {
+      Query(Statement("listen", $0))
+    }
     do throws(SessionFailure) {
-      _ = try session.pipeline([listen], isNamed: false, until: .now + settings.limits.connect)
+      _ = try session.pipeline(queries, isNamed: false, until: .now + settings.limits.connect)
     } catch {
       switch error {
       case .refused(let sqlState, let message, _): throw StoreError(sqlState: sqlState, message: message)

@@ -4,7 +4,7 @@ internal import Foundation
 internal import PostgresServer
 internal import Synchronization
 
-enum Fault: CaseIterable {
+enum Fault: String, CaseIterable {
   /// `kill -9` of a node.
   case kill
   /// A worker that stands still past its leases and then goes on as if nothing had been.
@@ -18,6 +18,17 @@ enum Fault: CaseIterable {
   case stall
   /// A database that cannot be reached, for some of the nodes.
   case part
+
+  /// Those that MARTLET_CHAOS_FAULTS names, or all.
+  static func asked() throws -> [Fault] {
+    guard let names = ProcessInfo.processInfo.environment["MARTLET_CHAOS_FAULTS"], !names.isEmpty else {
+      return allCases
+    }
+    return try names.split(separator: ",").map { name in
+      guard let fault = Fault(rawValue: String(name)) else { throw NeverCame(what: "a fault called \(name)") }
+      return fault
+    }
+  }
 }
 
 /// How often each thing was seen to happen.
@@ -34,18 +45,20 @@ struct Tally: Sendable, Equatable {
 /// Does the faults to a fleet, at random, repeatable by a seed but for the timing of processes.
 struct Mischief {
   let fleet: Fleet
+  let faults: [Fault]
   var random: SplitMix
   private(set) var tally = Tally()
 
-  init(_ fleet: Fleet, seed: UInt64) {
+  init(_ fleet: Fleet, _ faults: [Fault], seed: UInt64) {
     self.fleet = fleet
+    self.faults = faults
     random = SplitMix(seed: seed)
   }
 
   /// Each fault once, in random order; kills for API and workers.
   mutating func doAll() async throws {
-    try await kill(among: fleet.apis)
-    for fault in Fault.allCases.shuffled(using: &random) {
+    if faults.contains(.kill) { try await kill(among: fleet.apis) }
+    for fault in faults.shuffled(using: &random) {
       try await fault == .kill ? kill(among: fleet.workers) : carryOut(fault)
       try await fleet.works()
     }
@@ -53,8 +66,8 @@ struct Mischief {
 
   /// Any fault; one in three while a node is dead.
   mutating func doOne() async throws {
-    let fault = Fault.allCases.randomElement(using: &random) ?? .kill
-    if fault != .kill, Int.random(in: 0..<3, using: &random) == 0 {
+    let fault = faults.randomElement(using: &random) ?? .kill
+    if fault != .kill, faults.contains(.kill), Int.random(in: 0..<3, using: &random) == 0 {
       // A zombie needs one of its kind to take over from it, and one that sees that it is dead.
       try await kill(among: fault == .freeze ? [fleet.nodes[0], fleet.nodes[3]] : fleet.nodes) { mischief in
         try await mischief.carryOut(fault)

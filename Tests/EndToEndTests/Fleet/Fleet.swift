@@ -95,13 +95,7 @@ struct Fleet: Sendable {
     target.requests.map { Checker.Effect(headers: $0.headers) } + stubbornEffects
   }
 
-  var stubbornEffects: [Checker.Effect] {
-    let text = String(decoding: FileManager.default.contents(atPath: effectsFile.path) ?? Data(), as: UTF8.self)
-    return text.split(separator: "\n").map { line in
-      let words = line.split(separator: " ")
-      return Checker.Effect(task: String(words[0]), attempt: Int(words.last ?? "") ?? -1)
-    }
-  }
+  var stubbornEffects: [Checker.Effect] { EffectsFile(url: effectsFile).all }
 
   /// For whoever has to find out why it does not go on.
   private func tellWhereItStands() async {

@@ -7,6 +7,7 @@ final class Node: Sendable {
   let name: String
   private let executable: String
   private let environment: [String: String]
+  private let place: Network.Place?
   private let scene: Scene
   private let lives = Mutex<[Life]>([])
 
@@ -18,29 +19,33 @@ final class Node: Sendable {
   /// - Parameters:
   ///   - roles: as in `--roles`.
   ///   - executable: `TestServer` also has handlers that misbehave.
-  init(_ name: String, roles: String, database: String, executable: String, in scene: Scene) {
+  ///   - place: where in a network it is; nil for the machine itself.
+  init(
+    _ name: String, roles: String, database: String, executable: String, at place: Network.Place? = nil, in scene: Scene
+  ) {
     self.name = name
     self.executable = executable
+    self.place = place
     self.scene = scene
-    environment = [
+    let environment = [
       "MARTLET_SERVER_PORT": "0", "MARTLET_SERVER_ROLES": roles, "MARTLET_DATABASE_URL": database,
       "MARTLET_WORKERS_CONCURRENCY": "8",
     ]
+    self.environment = environment.merging(place?.settings ?? [:]) { $1 }
   }
 
   /// Until it serves. A database that cannot be reached ends it, and it is started again.
   func start(_ settings: [String: String] = [:]) async throws {
     try await eventually("\(name) serves") {
-      let program = try scene.start(
-        Tool.built(executable), executable == "martlet" ? ["serve"] : [],
-        environment: environment.merging(settings) { $1 })
+      let command = try [Tool.built(executable).path] + (executable == "martlet" ? ["serve"] : [])
+      let program = try scene.start(command, at: place, environment: environment.merging(settings) { $1 })
       lives.withLock { $0.append(Life(program: program)) }
       let serves = try await eventually("\(name) serves, or ends") { () -> Bool? in
         if program.hasEnded != nil { return false }
         return program.bannerValue("database") == nil ? nil : true
       }
       if serves, let address = program.bannerValue("address") {
-        lives.withLock { $0[$0.count - 1].api = API(address: address) }
+        lives.withLock { $0[$0.count - 1].api = API(address: address, key: place == nil ? nil : Network.key) }
       }
       return serves
     }

@@ -14,9 +14,9 @@ struct Checker: Sendable {
   /// In the order in which they arrived. Nil where the tasks leave no trace outside.
   let effects: [Effect]?
   /// As the API lists them.
-  let listed: [StoredTask]
+  var listed: [StoredTask]
   /// As they stand in the database.
-  let stored: [StoredTask]
+  var stored: [StoredTask]
   /// Attempts that were ended without waiting for their worker's word, while it may not have known it yet.
   let lost: Set<StoredAttempt>
 

@@ -25,6 +25,9 @@ struct DatabaseServer: TaskDatabase {
     return DatabaseServer(server: server, name: copy)
   }
 
+  /// The same one on another server, which has taken over from this one.
+  func taken(over server: PostgresServer) -> DatabaseServer { DatabaseServer(server: server, name: name) }
+
   var url: String { server.url(database: name) }
 
   /// The same by way of a proxy.

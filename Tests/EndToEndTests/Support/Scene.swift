@@ -15,6 +15,7 @@ struct Scene: Sendable {
     let programs = Mutex<[Program]>([])
     let databases = Mutex<[PostgresServer]>([])
     let mounts = Mutex<[URL]>([])
+    let networks = Mutex<[Network]>([])
   }
 
   static func play(_ body: (Scene) async throws -> Void) async throws {
@@ -95,11 +96,29 @@ struct Scene: Sendable {
 
   /// Starts a PostgreSQL of the scene's own.
   func postgres(
-    durable: Bool = true, folder: URL? = nil, settings: [String: String] = [:]
+    durable: Bool = true, folder: URL? = nil, settings: [String: String] = [:], through: [String] = []
   ) async throws -> PostgresServer {
-    let postgres = try await PostgresServer.start(durable: durable, folder: folder, settings: settings)
+    let postgres = try await PostgresServer.start(
+      durable: durable, folder: folder, settings: settings, through: through)
     cast.databases.withLock { $0.append(postgres) }
     return postgres
+  }
+
+  /// Starts one that follows another, until it is promoted.
+  func standby(of primary: PostgresServer, named name: String) async throws -> PostgresServer {
+    let standby = try await PostgresServer.standby(of: primary, named: name)
+    cast.databases.withLock { $0.append(standby) }
+    return standby
+  }
+
+  // MARK: Networks
+
+  /// Places with an address each, between which packets can be lost. Only root can make them.
+  func network(_ places: [String]) async throws -> Network {
+    let network = try Network(places, in: self)
+    cast.networks.withLock { $0.append(network) }
+    try await network.build()
+    return network
   }
 
   // MARK: File systems
@@ -179,6 +198,7 @@ struct Scene: Sendable {
     for program in programs { program.signal(SIGKILL) }
     for program in programs { await expectNoError { _ = try await program.ended() } }
     for database in cast.databases.withLock(\.self) { await database.remove() }
+    for network in cast.networks.withLock(\.self) { await network.remove() }
     for mount in cast.mounts.withLock(\.self) { await expectNoError { try await system("umount", [mount.path]) } }
     await expectNoError { try FileManager.default.removeItem(at: folder) }
   }
