@@ -11,6 +11,9 @@ let settings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+// Only `scripts/fuzz` builds the fuzzer, all of it with sanitizers.
+let isFuzzing = Context.environment["MARTLET_FUZZ"] == "1"
+
 let package = Package(
   name: "martlet",
   platforms: [.macOS(.v15)],
@@ -315,10 +318,24 @@ let package = Package(
         .product(name: "Metrics", package: "swift-metrics"),
       ],
       swiftSettings: settings),
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "Martlet", "MartletClient", "MartletCore", "MartletEngine", "MartletEvents", "MartletHTTP", "MartletPostgres",
+        "MartletRedis",
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+      ],
+      path: "Tests/FuzzTargets",
+      swiftSettings: settings + (isFuzzing ? [.define("MARTLET_FUZZ")] : [])),
     .testTarget(
       name: "MartletTests",
       dependencies: [
-        "AWSServer", "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "MartletTelemetry", "ScriptedServer",
+        "AWSServer", "FuzzTargets", "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "MartletTelemetry",
+        "ScriptedServer",
         "SpanReading",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
@@ -371,3 +388,12 @@ let package = Package(
       swiftSettings: settings),
   ]
 )
+
+if isFuzzing {
+  package.targets += [
+    .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"),
+    .executableTarget(
+      name: "martlet-fuzz", dependencies: ["CLibFuzzer", "FuzzTargets"], path: "Tests/Fuzz/Driver",
+      swiftSettings: settings),
+  ]
+}
