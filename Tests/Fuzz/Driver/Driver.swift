@@ -1,21 +1,23 @@
-// `martlet-fuzz TARGET [options and folders of libFuzzer]`: feeds one of the parsers until it breaks or the time is over. Built and
-// called by `scripts/fuzz`, and in no other build.
+// `MARTLET_FUZZ_TARGET=… martlet-fuzz [options and folders of libFuzzer]`: feeds one of the parsers until it breaks or the time is
+// over; without a target it lists them. The target is no argument, for libFuzzer starts the program again by itself where it merges.
+// Built and called by `scripts/fuzz`, and in no other build.
 
 import CLibFuzzer
+import Foundation
 import FuzzTargets
 
 @main enum Driver {
   nonisolated(unsafe) private static var chosen: FuzzTarget?
 
   static func main() {
-    let arguments = CommandLine.arguments
-    guard arguments.count > 1, let target = FuzzTarget.all.first(where: { $0.name == arguments[1] }) else {
+    let wanted = ProcessInfo.processInfo.environment["MARTLET_FUZZ_TARGET"]
+    guard let target = FuzzTarget.all.first(where: { $0.name == wanted }) else {
       for target in FuzzTarget.all { print("\(target.name)\t\(target.about)") }
       return
     }
     chosen = target
-    var count = CInt(arguments.count)
-    let options = [arguments[0], "-max_len=\(target.longest)"] + arguments[2...]
+    let options = [CommandLine.arguments[0], "-max_len=\(target.longest)"] + CommandLine.arguments.dropFirst()
+    var count = CInt(options.count)
     // libFuzzer keeps them for as long as it runs.
     var texts: [UnsafeMutablePointer<CChar>?] = options.map { text in
       let bytes = Array(text.utf8CString)
