@@ -11,6 +11,9 @@ let settings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+// Only `scripts/fuzz` builds the fuzzer, all of it with sanitizers.
+let isFuzzing = Context.environment["MARTLET_FUZZ"] == "1"
+
 let package = Package(
   name: "martlet",
   platforms: [.macOS(.v15)],
@@ -325,10 +328,24 @@ let package = Package(
         .product(name: "Metrics", package: "swift-metrics"),
       ],
       swiftSettings: settings),
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "Martlet", "MartletClient", "MartletCore", "MartletEngine", "MartletEvents", "MartletHTTP", "MartletPostgres",
+        "MartletRedis",
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+      ],
+      path: "Tests/FuzzTargets",
+      swiftSettings: settings + (isFuzzing ? [.define("MARTLET_FUZZ")] : [])),
     .testTarget(
       name: "MartletTests",
       dependencies: [
-        "AWSServer", "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "MartletTelemetry", "ScriptedServer",
+        "AWSServer", "FuzzTargets", "Martlet", "MartletCore", "MartletEngine", "MartletHTTP", "MartletTelemetry",
+        "ScriptedServer",
         "SpanReading",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
@@ -385,9 +402,9 @@ let package = Package(
 // `scripts/sanitize` builds the engine and the stores with their tests and nothing else: under a sanitizer all is dear.
 if Context.environment["MARTLET_SANITIZE"] != nil {
   let kept: Set = [
-    "CPostgres", "ChildProcess", "MartletCore", "MartletCoreTests", "MartletEngine", "MartletEngineTests",
+    "CPostgres", "CStrays", "ChildProcess", "MartletCore", "MartletCoreTests", "MartletEngine", "MartletEngineTests",
     "MartletMetricsTests", "MartletPostgres", "MartletPostgresTests", "MartletSQLite", "MartletSQLiteTests",
-    "MartletTestKit", "PostgresServer", "SimulationTests", "StoreConformanceTests",
+    "MartletTestKit", "PostgresServer", "Simulation", "SimulationTests", "StoreConformanceTests",
   ]
   package.products = []
   package.targets.removeAll { !kept.contains($0.name) }
@@ -396,4 +413,13 @@ if Context.environment["MARTLET_SANITIZE"] != nil {
     target.exclude = ["TransferTests.swift"]
     target.dependencies.removeAll { if case .byNameItem("Martlet", _) = $0 { true } else { false } }
   }
+}
+
+if isFuzzing {
+  package.targets += [
+    .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"),
+    .executableTarget(
+      name: "martlet-fuzz", dependencies: ["CLibFuzzer", "FuzzTargets"], path: "Tests/Fuzz/Driver",
+      swiftSettings: settings),
+  ]
 }

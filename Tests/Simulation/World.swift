@@ -58,7 +58,9 @@ package final class World: Sendable {
   }
 
   package func live() async throws {
-    if plan.has(.sink) { _ = try await store.attend(to: [Self.sink]) }
+    // What happens before a sink is first attended to is not told to it.
+    let sinks = (plan.has(.sink) ? [Self.sink] : []) + (plan.has(.stream) ? [StreamPage.sink] : [])
+    if !sinks.isEmpty { _ = try await store.attend(to: Set(sinks)) }
     if plan.has(.slots) {
       var patch = QueuePatch()
       patch.concurrencyPerKey = .value(Self.slots)

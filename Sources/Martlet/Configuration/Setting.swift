@@ -52,9 +52,13 @@ package struct Setting: Sendable {
 
   /// Passwords in URLs hidden, control characters replaced, at most 120 characters.
   static func printable(_ text: String) -> String {
-    let line = String(
-      String.UnicodeScalarView(Secrets.hidden(in: text).unicodeScalars.map { isControl($0) ? "·" : $0 }))
+    let line = onOneLine(Secrets.hidden(in: text))
     return line.count > 120 ? line.prefix(119) + "…" : line
+  }
+
+  /// Control characters replaced.
+  static func onOneLine(_ text: String) -> String {
+    String(String.UnicodeScalarView(text.unicodeScalars.map { isControl($0) ? "·" : $0 }))
   }
 
   private static func isControl(_ scalar: Unicode.Scalar) -> Bool {

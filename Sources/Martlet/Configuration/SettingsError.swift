@@ -27,7 +27,8 @@ public struct SettingsProblem: Sendable, Hashable, CustomStringConvertible {
   public var description: String {
     var line = [key, value.map { "= \($0)" }].compactMap(\.self).joined(separator: " ")
     line += line.isEmpty ? source : " (\(source))"
-    return line + ": " + detail
+    // Names come from files and environments as they are, and may hold line ends.
+    return Setting.onOneLine(line + ": " + detail)
   }
 
   init(key: String? = nil, value: String? = nil, source: String, detail: String, code: String? = nil) {

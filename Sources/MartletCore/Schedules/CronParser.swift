@@ -182,9 +182,10 @@ private func isLetter(_ byte: UInt8) -> Bool {
   (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte & ~0x20)
 }
 
-/// As it was written, cut where nobody would read on.
+/// As it was written but for tabs, cut where nobody would read on.
 private func shown(_ text: ArraySlice<UInt8>) -> String {
-  String(decoding: text.prefix(20), as: UTF8.self) + (text.count > 20 ? "…" : "")
+  let visible = text.prefix(20).map { $0 == UInt8(ascii: "\t") ? UInt8(ascii: " ") : $0 }
+  return String(decoding: visible, as: UTF8.self) + (text.count > 20 ? "…" : "")
 }
 
 private func shown(_ range: ClosedRange<Int>) -> String {

@@ -81,8 +81,9 @@ struct ZoneFuture: Sendable, Hashable {
     let year = Timestamp.date(daysSinceEpoch: Int(floorDivide(second, 86_400))).year
     var start = since
     var current = offset
-    // The yearly moments may lie a week outside of their year.
-    for next in (year - 1...year + 1).flatMap(changes(in:)) where next.at > since {
+    // The yearly moments may lie a week outside of their year, and so before those of the year before.
+    let around = (year - 1...year + 1).flatMap(changes(in:)).sorted { $0.at < $1.at }
+    for next in around where next.at > since {
       if next.at > second { return ZoneRules.Period(start: start, end: next.at, offset: current) }
       start = next.at
       current = next.offset

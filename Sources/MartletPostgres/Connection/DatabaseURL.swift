@@ -15,9 +15,9 @@ struct DatabaseURL: Sendable {
       throw .unusable("the database URL must begin with postgres:// or postgresql://")
     }
     // As libpq divides it: credentials up to an @ that stands before the first slash, then everything up to the first
-    // question mark, then the parameters.
-    var rest = url.dropFirst(scheme.count)
-    var credentials: Substring?
+    // question mark, then the parameters. Scalar by scalar: to Swift an @ with a combining mark behind it is another character.
+    var rest = url.unicodeScalars.dropFirst(scheme.count)
+    var credentials: Substring.UnicodeScalarView?
     if let end = rest.firstIndex(where: { $0 == "@" || $0 == "/" }), rest[end] == "@" {
       credentials = rest[..<end]
       rest = rest[rest.index(after: end)...]
@@ -25,8 +25,8 @@ struct DatabaseURL: Sendable {
     let mark = rest.firstIndex(of: "?") ?? rest.endIndex
     let place = rest[..<mark]
     var isPooled = false
-    var parameters: [Substring] = []
-    for parameter in rest[mark...].dropFirst().split(separator: "&") {
+    var parameters: [String] = []
+    for parameter in rest[mark...].dropFirst().split(separator: "&").map({ String($0) }) {
       switch parameter {
       case "pgbouncer=true": isPooled = true
       case "pgbouncer=false": isPooled = false
@@ -35,19 +35,20 @@ struct DatabaseURL: Sendable {
       default: parameters.append(parameter)
       }
     }
-    func written(_ credentials: Substring?, _ parameters: [Substring]) -> String {
-      scheme + (credentials.map { $0 + "@" } ?? "") + place
+    func written(_ credentials: String?, _ parameters: [String]) -> String {
+      scheme + (credentials.map { $0 + "@" } ?? "") + String(place)
         + (parameters.isEmpty ? "" : "?" + parameters.joined(separator: "&"))
     }
     self.isPooled = isPooled
-    forLibpq = written(credentials, parameters)
+    forLibpq = written(credentials.map { String($0) }, parameters)
     shown = written(
       credentials.map { credentials in
-        credentials.firstIndex(of: ":").map { credentials[...$0] + "***" } ?? credentials
+        credentials.firstIndex(of: ":").map { String(credentials[...$0]) + "***" } ?? String(credentials)
       },
       parameters.map { parameter in
-        parameter.firstIndex(of: "=").flatMap { equals in
-          parameter[..<equals].hasSuffix("password") ? parameter[...equals] + "***" : nil
+        let scalars = parameter.unicodeScalars
+        return scalars.firstIndex(of: "=").flatMap { equals in
+          String(scalars[..<equals]).hasSuffix("password") ? String(scalars[...equals]) + "***" : nil
         } ?? parameter
       })
     try Self.check(forLibpq, shown: shown)

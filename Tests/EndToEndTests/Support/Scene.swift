@@ -71,8 +71,14 @@ struct Scene: Sendable {
   // MARK: Servers
 
   /// Starts `martlet serve` on a free port and waits until it serves.
-  func serve(_ arguments: [String] = [], environment: [String: String] = [:]) async throws -> Server {
-    try await server(Tool.built("martlet"), ["serve", "--port", "0"] + arguments, environment: environment)
+  /// - Parameter files: how many it may have open; nil leaves it at what this process may.
+  func serve(
+    _ arguments: [String] = [], environment: [String: String] = [:], files: Int? = nil
+  ) async throws -> Server {
+    let (program, all) = (try Tool.built("martlet"), ["serve", "--port", "0"] + arguments)
+    guard let files else { return try await server(program, all, environment: environment) }
+    return try await server(
+      Tool.installed("prlimit"), ["--nofile=\(files):\(files)", program.path] + all, environment: environment)
   }
 
   /// The same with another program that is a server, set by its environment.
