@@ -49,6 +49,15 @@ soak: build ## an hour of load and faults, and what grows; ARGS="--minutes 60 --
 	@scripts/setup --test
 	scripts/soak $(ARGS)
 
+.PHONY: fuzz
+fuzz: ## feed the parsers with anything; ARGS="json cron --seconds 60"
+	@scripts/setup
+	scripts/fuzz $(ARGS)
+
+.PHONY: hostile
+hostile: ## the long form of attacks on the real program; root
+	scripts/hostile $(ARGS)
+
 .PHONY: simulate
 simulate: ## live through seeded worlds full of faults; SEEDS=100000 for a night, ARGS="--seed 56" for one and its story
 	@scripts/setup --test

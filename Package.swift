@@ -319,7 +319,7 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "SimulationTests",
-      dependencies: ["MartletCore", "MartletTestKit", "Simulation"],
+      dependencies: ["MartletCore", "MartletEngine", "MartletTestKit", "Simulation"],
       swiftSettings: settings),
     .testTarget(
       name: "MartletMetricsTests",

@@ -3,6 +3,7 @@
 
 import Foundation
 import MartletCore
+import MartletEngine
 import MartletTestKit
 import Simulation
 import Testing
@@ -31,8 +32,11 @@ import Testing
   @Test func `the same seed is the same world, and another plan of it a smaller one`() async throws {
     let plan = Plan(seed: 7)
     #expect(Plan(seed: 7).description == plan.description)
-    var smaller = plan
-    smaller.features = []
+    let smaller: Plan = {
+      var plan = plan
+      plan.features = []
+      return plan
+    }()
     #expect(Plan(seed: 8).description != plan.description)
     #expect(await onThread { Trial.run(smaller).verdict.isWell })
   }
