@@ -1,6 +1,7 @@
 // librdkafka's own mock brokers, in the test program: real connections, no disk, and errors on demand.
 
 internal import CRdkafka
+internal import Foundation
 internal import Synchronization
 
 package final class MockKafka: Sendable {
@@ -36,6 +37,9 @@ package final class MockKafka: Sendable {
 
   package let brokers: [String]
   private let handles: Mutex<Handles>
+  /// While it is down: sockets that keep its ports, or some client would be given one, and the mock ends the process where it cannot
+  /// have it back.
+  private let kept = Mutex<[Int32]>([])
 
   /// - Parameter topics: how many partitions each has; others come into being when they are first asked for.
   package init(brokers count: Int = 1, topics: [String: Int] = [:]) throws {
@@ -75,10 +79,19 @@ package final class MockKafka: Sendable {
   /// Cuts all connections and takes no new ones.
   package func goDown() {
     setAll { rd_kafka_mock_broker_set_down($0, $1) }
+    kept.withLock { kept in
+      if kept.isEmpty {
+        kept = brokers.compactMap { $0.split(separator: ":").last.flatMap { UInt16($0) } }.map(keepPort)
+      }
+    }
   }
 
   package func comeUp() {
     setAll { rd_kafka_mock_broker_set_up($0, $1) }
+    kept.withLock { kept in
+      for descriptor in kept { close(descriptor) }
+      kept = []
+    }
   }
 
   /// Each answer comes so much later.
@@ -93,6 +106,25 @@ package final class MockKafka: Sendable {
       }
     }
   }
+}
+
+/// Bound and not listening: others may bind it who say that they share it, as the mock does, and no client is given it (ip(7),
+/// SO_REUSEADDR).
+private func keepPort(_ port: UInt16) -> Int32 {
+  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+  var shares: Int32 = 1
+  setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &shares, socklen_t(MemoryLayout<Int32>.size))
+  var address = sockaddr_in()
+  address.sin_family = sa_family_t(AF_INET)
+  address.sin_port = port.bigEndian
+  address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+  // Where it is taken already, the mock has to be lucky.
+  _ = withUnsafePointer(to: &address) { pointer in
+    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+      bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+    }
+  }
+  return descriptor
 }
 
 package struct KafkaBrokerFailed: Error, CustomStringConvertible {

@@ -43,7 +43,7 @@ import Simulation
     print("\(swarm.worlds) worlds in \(seconds) s, \(swarm.failures.count) of them broken")
     for (name, count) in swarm.counters.all.sorted(by: { $0.key < $1.key }) { print("  \(count)  \(name)") }
     if !swarm.failures.isEmpty {
-      print("A line for Tests/Simulation/corpus.txt: \(swarm.failures[0].plan.seed)  # what was wrong")
+      print("For Tests/Simulation/Corpus.swift: Entry(seed: \(swarm.failures[0].plan.seed), why: \"…\")")
       exit(1)
     }
     if options.seeds >= 500, !swarm.neverHappened.isEmpty {

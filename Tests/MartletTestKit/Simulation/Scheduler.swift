@@ -1,6 +1,7 @@
 // The simulation's processor and clock: one thread that runs all jobs of all simulated processes, the next one drawn by the
 // seed, and a time that only moves when nothing can run. The same seed gives the same run.
 
+internal import Foundation
 internal import MartletCore
 package import MartletEngine
 internal import Synchronization
@@ -18,6 +19,9 @@ package final class Scheduler: Sendable {
     var sleepers: [Int: Sleeper] = [:]
     var nextSleeper = 0
     var steps = 0
+    /// Jobs that came from another thread: what had left the simulation has come back.
+    var strangers = 0
+    var thread: pthread_t?
   }
 
   private struct Sleeper {
@@ -38,10 +42,12 @@ package final class Scheduler: Sendable {
   /// Runs jobs until `isDone`.
   /// - Throws: `SimulationStuck` when nothing is left that could ever run, or there is no end.
   package func run(until isDone: () -> Bool, mostSteps: Int = 5_000_000) throws {
+    state.withLock { $0.thread = pthread_self() }
     while !isDone() {
       if let (executor, job) = nextJob() {
         let strays = Strays.counting { job.runSynchronously(on: executor.asUnownedTaskExecutor()) }
-        if strays > 0 { throw SimulationStrayed(jobs: strays) }
+        let strangers = state.withLock { $0.strangers }
+        if strays + strangers > 0 { throw SimulationStrayed(jobs: strays + strangers) }
         guard steps < mostSteps else { throw SimulationStuck(reason: "no end after \(mostSteps) steps") }
       } else {
         guard advance() else { throw SimulationStuck(reason: "nothing can run, nobody sleeps") }
@@ -51,6 +57,7 @@ package final class Scheduler: Sendable {
 
   func enqueue(_ job: UnownedJob, of process: Int) {
     state.withLock { state in
+      if let thread = state.thread, pthread_equal(thread, pthread_self()) == 0 { state.strangers += 1 }
       if state.paused.contains(process) {
         state.held[process, default: []].append(job)
       } else {
