@@ -14,9 +14,9 @@ extension EndToEnd {
     {
       var random = SplitMix(seed: SplitMix.seed(from: "MARTLET_CHAOS_SEED"))
       try await Scene.play { scene in
-        let library = try await WrongClock.library(in: scene)
+        let preload = try await WrongClock.preload(in: scene)
         let database = try await DatabaseServer(on: try await scene.postgres())
-        let clocks = try ["one", "two"].map { try WrongClock(named: $0, library: library, in: scene) }
+        let clocks = try ["one", "two"].map { try WrongClock(named: $0, preload: preload, in: scene) }
         let nodes = ["one", "two"].map {
           Node($0, roles: "api,scheduler,worker", database: database.url, executable: "TestServer", in: scene)
         }
@@ -95,7 +95,7 @@ extension EndToEnd {
       async throws
     {
       try await Scene.play { scene in
-        let clock = try WrongClock(named: "database", library: try await WrongClock.library(in: scene), in: scene)
+        let clock = try WrongClock(named: "database", preload: try await WrongClock.preload(in: scene), in: scene)
         let postgres = try await scene.postgres(
           through: ["/usr/bin/env"] + clock.environment.map { "\($0.key)=\($0.value)" })
         let database = try await DatabaseServer(on: postgres)

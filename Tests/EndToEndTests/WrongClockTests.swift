@@ -11,13 +11,13 @@ extension EndToEnd {
   struct WrongClockTests {
     @Test func `two nodes share the work, though one is ten minutes ahead and the other ten behind`() async throws {
       try await Scene.play { scene in
-        let library = try await WrongClock.library(in: scene)
+        let preload = try await WrongClock.preload(in: scene)
         let database = try await DatabaseServer(on: PostgresServer.shared)
         func serve(wrongBy seconds: Int) async throws -> Server {
           try await scene.serve(
             by: "TestServer",
             environment: [
-              "LD_PRELOAD": library.path, "WRONG_CLOCK_SECONDS": "\(seconds)", "MARTLET_DATABASE_URL": database.url,
+              "LD_PRELOAD": preload.path, "WRONG_CLOCK_SECONDS": "\(seconds)", "MARTLET_DATABASE_URL": database.url,
               "MARTLET_DATABASE_DURABILITY": "relaxed", "MARTLET_WORKERS_CONCURRENCY": "1",
             ])
         }

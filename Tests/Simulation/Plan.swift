@@ -39,7 +39,7 @@ package struct Plan: Sendable {
 
   package func has(_ feature: Feature) -> Bool { features.contains(feature) }
 
-  /// Half as many nodes where there are many.
+  /// Of nodes: one of the release before is never alone.
   package var count: Int { has(.manyNodes) || has(.oldNode) ? max(2, nodes) : 1 }
 
   package var faults: LinkFaults {

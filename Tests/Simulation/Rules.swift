@@ -130,11 +130,11 @@ struct Rules {
     require(
       task.record.finishedAt.map { end in kept.map { end + $0 <= step.now } ?? false } ?? false, "G15",
       "deleted before its time, \(task.record.status.rawValue)", id)
-    for other in state.tasks.values where other.parents.contains(id) && step.changes[other.record.id]?.after != nil {
-      require(other.record.status.isFinal, "G15", "deleted while \(other.record.id) depends on it", id, other.record.id)
-    }
-    for other in state.tasks.values where other.parents.contains(id) && step.changes[other.record.id] == nil {
-      require(other.record.status.isFinal, "G15", "deleted while \(other.record.id) depends on it", id, other.record.id)
+    for other in state.tasks.values where other.parents.contains(id) {
+      let goesToo = step.changes[other.record.id].map { $0.after == nil } ?? false
+      require(
+        goesToo || other.record.status.isFinal, "G15", "deleted while \(other.record.id) depends on it", id,
+        other.record.id)
     }
     require(!step.untold.contains(id), "G15", "deleted before a sink has heard of it", id)
     if task.record.idempotencyKey != nil {

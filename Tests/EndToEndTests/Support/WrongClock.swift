@@ -7,16 +7,16 @@ internal import Testing
 /// A clock that can be set while its program runs.
 struct WrongClock: Sendable {
   private let file: URL
-  private let libraryFile: URL
+  private let preloadFile: URL
 
-  init(named name: String, library: URL, in scene: Scene) throws {
+  init(named name: String, preload: URL, in scene: Scene) throws {
     file = scene.file("clock of \(name)")
-    libraryFile = library
+    preloadFile = preload
     try Data(count: MemoryLayout<Int64>.size).write(to: file)
   }
 
   /// For the program.
-  var environment: [String: String] { ["LD_PRELOAD": libraryFile.path, "WRONG_CLOCK_FILE": file.path] }
+  var environment: [String: String] { ["LD_PRELOAD": preloadFile.path, "WRONG_CLOCK_FILE": file.path] }
 
   /// From this moment on it is wrong by so many seconds. The program has the file in its memory.
   func jump(to seconds: Int) throws {
@@ -26,12 +26,12 @@ struct WrongClock: Sendable {
   }
 
   /// What goes into LD_PRELOAD, made anew for each scene.
-  static func library(in scene: Scene) async throws -> URL {
+  static func preload(in scene: Scene) async throws -> URL {
     let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
       .appendingPathComponent("../../WrongClock/wrong-clock.c").standardizedFileURL
-    let library = scene.file("wrong-clock.so")
-    try await scene.system("clang", ["-shared", "-fPIC", "-o", library.path, source.path, "-ldl"])
-    return library
+    let preload = scene.file("wrong-clock.so")
+    try await scene.system("clang", ["-shared", "-fPIC", "-o", preload.path, source.path, "-ldl"])
+    return preload
   }
 
   /// How many seconds a node's clock is ahead, by the date of an answer.

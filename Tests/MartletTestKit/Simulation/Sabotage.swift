@@ -64,7 +64,7 @@ struct SabotageMemory {
   var overdue: Set<TaskID> = []
   var leaked: [MemoryLine: Int] = [:]
   var cursors: [String: Int64] = [:]
-  /// Ends of this transaction.
+  /// Of the transaction under way: it is a report, and it has told somebody of an end.
   var isReport = false
   var hasSettled = false
 }
