@@ -40,6 +40,11 @@ package struct DirectRetention: Sendable {
     await store.close()
   }
 
+  /// What `PATCH /settings` has set for all nodes, as JSON by key: the servers go by it, and so should whoever works beside them.
+  package func overrides() async throws(StoreError) -> [String: String] {
+    try await store.settingsRevision(after: 0)?.overrides ?? [:]
+  }
+
   /// Goes through all tasks once, from the oldest on.
   /// - Parameters:
   ///   - deletes: false only looks.

@@ -31,6 +31,8 @@ package struct Transfer: Sendable {
 
   /// Rows of a page at most. Pages of long rows are shorter.
   private static let pageLimit = 1000
+  /// For an answer of the target, a quarter of it for a connection: nobody's call waits behind it, and giving up means to begin again.
+  private static let patience = Duration.seconds(120)
 
   /// - Parameters:
   ///   - restarts: removes first what an incomplete transfer has left.
@@ -47,7 +49,9 @@ package struct Transfer: Sendable {
     }
     let source = try await SQLiteTransferSource.open(path: path)
     return try await closing(source) { () throws(StoreError) in
-      let target = try await PostgresTransferTarget.open(to.postgresOptions(url))
+      var options = to.postgresOptions(url)
+      options.answerWithin = patience
+      let target = try await PostgresTransferTarget.open(options)
       return try await closing(target) { () throws(StoreError) in
         try await Transfer(source, to: target, origin: path, tell: tell).run(restarts: restarts)
       }

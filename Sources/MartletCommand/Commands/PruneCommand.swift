@@ -10,9 +10,10 @@ struct PruneCommand: AsyncParsableCommand {
     commandName: "prune", abstract: "Delete tasks that are past their retention now, or show what would go.",
     discussion: """
       Servers do this by themselves, a few tasks at a time, by the settings retention.successSeconds, deadSeconds and \
-      cancelledSeconds. This command does it at once, by the same settings or by --older-than, and says what is kept and why: \
-      a task that others wait for, whose idempotency key is young, or whose events or notices are not delivered yet stays, \
-      whatever its age. It works on the database itself, beside running servers, as whoever can write it.
+      cancelledSeconds. This command does it at once, by the same settings (also those that PATCH /settings has set for all \
+      nodes) or by --older-than, and says what is kept and why: a task that others wait for, whose idempotency key is young, or \
+      whose events or notices are not delivered yet stays, whatever its age. It works on the database itself, beside running \
+      servers, as whoever can write it.
       """)
 
   @Flag(help: "Only show what would go.")
@@ -51,24 +52,25 @@ struct PruneCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let settings = try await SettingsOptions.load(["database.url": database, "config.file": config]).settings
-    let policy = policy(settings)
-    do throws(StoreError) {
-      let retention = try await DirectRetention.open(settings.database)
-      let result: Result<DirectRetention.Report, StoreError>
-      do throws(StoreError) {
-        result = .success(try await retention.sweep(policy, deletes: !dryRun))
-      } catch {
-        result = .failure(error)
-      }
+    let (loaded, sources) = try await SettingsOptions.loadAndKeep(["database.url": database, "config.file": config])
+    do {
+      let retention = try await DirectRetention.open(loaded.settings.database)
+      let result: Result<Void, any Error>
+      do { result = .success(try await sweep(retention, sources)) } catch { result = .failure(error) }
       await retention.close()
-      show(try result.get(), policy, retention.database)
-    } catch {
+      try result.get()
+    } catch let error as StoreError {
       throw CommandFailure(.failed, error.message)
     }
   }
 
-  func policy(_ settings: Settings) -> RetentionPolicy {
+  private func sweep(_ retention: DirectRetention, _ sources: SettingsSources) async throws {
+    let shared = try await retention.overrides()
+    let policy = policy(try SettingsOptions.load(sources, overrides: shared).settings)
+    show(try await retention.sweep(policy, deletes: !dryRun), policy, retention.database)
+  }
+
+  private func policy(_ settings: Settings) -> RetentionPolicy {
     var policy = settings.retention.policy
     policy.keys = .seconds(settings.idempotency.retentionSeconds)
     if let olderThan { (policy.success, policy.dead, policy.cancelled) = Self.same(.wire(seconds: olderThan)) }

@@ -32,6 +32,11 @@ struct SettingsOptions: ParsableArguments {
     try await Self.loadAndKeep(flags)
   }
 
+  /// Once more, with what the database says is set for all nodes.
+  static func load(_ sources: SettingsSources, overrides: [String: String]) throws(CommandFailure) -> LoadedSettings {
+    do throws(SettingsError) { return try Settings.load(sources, overrides: overrides) } catch { throw failure(error) }
+  }
+
   private var flags: [String: String?] {
     [
       "config.file": config, "server.host": host, "server.port": port, "database.url": database,
@@ -44,7 +49,8 @@ struct SettingsOptions: ParsableArguments {
     try await loadAndKeep(flags).loaded
   }
 
-  private static func loadAndKeep(
+  /// - Parameter flags: by the setting's key; nil was not given.
+  static func loadAndKeep(
     _ flags: [String: String?]
   ) async throws(CommandFailure) -> (loaded: LoadedSettings, sources: SettingsSources) {
     var sources = sources(flags)
@@ -52,10 +58,14 @@ struct SettingsOptions: ParsableArguments {
       let loaded = try await sources.load()
       return (loaded, sources)
     } catch {
-      if error.problems.count == 1 { throw CommandFailure(.usage, error.description) }
-      throw CommandFailure(
-        .usage, "the configuration has \(error.problems.count) faults", details: error.problems.map(\.description))
+      throw failure(error)
     }
+  }
+
+  private static func failure(_ error: SettingsError) -> CommandFailure {
+    if error.problems.count == 1 { return CommandFailure(.usage, error.description) }
+    return CommandFailure(
+      .usage, "the configuration has \(error.problems.count) faults", details: error.problems.map(\.description))
   }
 
   private static func sources(_ flags: [String: String?]) -> SettingsSources {
