@@ -37,8 +37,14 @@ extension EndToEnd {
       try await Scene.play { scene in
         let server = try await scene.serve()
         // Nobody has to sign in there. MARTLET_HOSTILE=1 takes a longer look.
-        let examples = ProcessInfo.processInfo.environment["MARTLET_HOSTILE"] == "1" ? "400" : "60"
-        try await examine(scene, server, ["--exclude-checks", "ignored_auth", "--max-examples", examples])
+        let isLong = ProcessInfo.processInfo.environment["MARTLET_HOSTILE"] == "1"
+        try await examine(
+          scene, server, ["--exclude-checks", "ignored_auth", "--max-examples", isLong ? "400" : "60"])
+        let answers = try await Self.answers(of: server)
+        let count = answers.values.reduce(0, +)
+        print("schemathesis: \(count) requests, \(answers.sorted { $0.key < $1.key })")
+        #expect(count > (isLong ? 20_000 : 2000))
+        #expect(answers.allSatisfy { !$0.key.hasPrefix("5") }, "\(answers)")
         #expect(try await server.stop() == .exited(0))
       }
     }
@@ -63,6 +69,17 @@ extension EndToEnd {
           #expect(try await server.stop() == .exited(0))
         }
       }
+    }
+
+    /// How often the server has answered with which status, as it counts itself.
+    private static func answers(of server: Server) async throws -> [String: Int] {
+      var answers: [String: Int] = [:]
+      for line in try await server.api.get("/metrics").text.split(separator: "\n")
+      where line.hasPrefix("martlet_http_requests_total{") {
+        let status = try #require(line.firstMatch(of: /status="([0-9]+)"/)).1
+        answers[String(status), default: 0] += try #require(line.split(separator: " ").last.flatMap { Int($0) })
+      }
+      return answers
     }
 
     /// Runs all checks over all routes, the same each time.

@@ -150,7 +150,7 @@ extension EndToEnd {
         let server = try await scene.serve(files: 1024)
         try await Self.work(on: server)
         let before = try Holdings(server)
-        let attack = try Attack(scene, on: server, "idle", 2000, "patience=400", "crowd=yes")
+        let attack = try Attack(scene, on: server, "idle", 1300, "patience=400", "crowd=yes")
         #expect(try await attack.stands() > 1024)
         try await eventually("it has as many as it takes") { try Holdings(server).descriptors > 800 }
         // This caller has its connection already; the database and the workers have their files.
