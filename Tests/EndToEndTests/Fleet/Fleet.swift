@@ -23,8 +23,10 @@ struct Fleet: Sendable {
   var zombies: [Node] { [nodes[2], nodes[4]] }
 
   /// Plays `story` on a fleet at work, heals what it left broken, and waits until all is at rest.
+  /// - Parameter previous: the program that all nodes begin with but those that have handlers of tests.
   static func serving(
-    in scene: Scene, seed: UInt64, _ story: (Fleet) async throws -> Void, after: (Fleet) async throws -> Void
+    in scene: Scene, seed: UInt64, previous: URL? = nil, _ story: (Fleet) async throws -> Void,
+    after: (Fleet) async throws -> Void
   ) async throws {
     let postgres = try await scene.postgres()
     let database = try await DatabaseServer(on: postgres)
@@ -48,7 +50,7 @@ struct Fleet: Sendable {
           load: Load(pause: .milliseconds(30)) { number in task(number, calling: address) },
           target: target, effectsFile: scene.file("effects"), scene: scene)
         do {
-          try await fleet.run(story)
+          try await fleet.run(previous, story)
         } catch {
           await fleet.tellWhereItStands()
           throw error
@@ -58,11 +60,11 @@ struct Fleet: Sendable {
     }
   }
 
-  private func run(_ story: (Fleet) async throws -> Void) async throws {
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      for node in nodes { group.addTask { try await node.start() } }
-      try await group.waitForAll()
-    }
+  private func run(_ previous: URL?, _ story: (Fleet) async throws -> Void) async throws {
+    let plain = nodes.filter(\.isPlain)
+    for node in plain { node.takes(previous) }
+    try await start(plain)  // the schema is of these
+    try await start(nodes.filter { !$0.isPlain })
     aim()
     try await load.run(clients: 4) {
       try await works()
@@ -70,6 +72,13 @@ struct Fleet: Sendable {
       try await works()
     }
     try await eventually("all tasks are final", within: .seconds(600)) { try await database.restless() == 0 }
+  }
+
+  private func start(_ nodes: [Node]) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for node in nodes { group.addTask { try await node.start() } }
+      try await group.waitForAll()
+    }
   }
 
   /// Tells clients where the API is now.

@@ -9,6 +9,8 @@ final class Node: Sendable {
   private let environment: [String: String]
   private let place: Network.Place?
   private let scene: Scene
+  /// Instead of the executable of this package.
+  private let other = Mutex<URL?>(nil)
   private let lives = Mutex<[Life]>([])
 
   private struct Life {
@@ -37,7 +39,8 @@ final class Node: Sendable {
   /// Until it serves. A database that cannot be reached ends it, and it is started again.
   func start(_ settings: [String: String] = [:]) async throws {
     try await eventually("\(name) serves") {
-      let command = try [Tool.built(executable).path] + (executable == "martlet" ? ["serve"] : [])
+      let url = try other.withLock(\.self) ?? Tool.built(executable)
+      let command = [url.path] + (executable == "martlet" ? ["serve"] : [])
       let program = try scene.start(command, at: place, environment: environment.merging(settings) { $1 })
       lives.withLock { $0.append(Life(program: program)) }
       let serves = try await eventually("\(name) serves, or ends") { () -> Bool? in
@@ -50,6 +53,12 @@ final class Node: Sendable {
       return serves
     }
   }
+
+  /// Has the next start take this program; nil for the one of this package.
+  func takes(_ program: URL?) { other.withLock { $0 = program } }
+
+  /// It has no handlers of tests.
+  var isPlain: Bool { executable == "martlet" }
 
   private var program: Program? { lives.withLock(\.last?.program) }
 
