@@ -38,7 +38,7 @@ extension MemoryState {
     var step = BulkStep(bulk.job, nextIn: nil)
     for task in page { act(on: task, bulk.job, keys: keys, &step, now: now) }
     for task in page where bulk.job.order.action == .cancel { settle(after: task, now: now) }
-    bulk.cursor = page.last ?? bulk.cursor
+    if sabotage != .losesPlace { bulk.cursor = page.last ?? bulk.cursor }
     bulk.job = step.job
     bulk.job.matched += page.count
     bulk.job.updatedAt = now
@@ -61,9 +61,11 @@ extension MemoryState {
     guard let last = bulk.last else { return [] }
     return tasks.values.map(\.record)
       .filter { task in
-        task.id <= last && (cursor.map { task.id > $0 } ?? true) && bulk.job.concerns(task)
+        guard cursor.map({ task.id > $0 }) ?? true else { return false }
+        if sabotage == .actsOnLater { return bulk.job.order.concerns(task) }
+        return task.id <= last && bulk.job.concerns(task)
       }
-      .map(\.id).sorted()
+      .map(\.id).sorted().filter { sabotage != .leavesOut || $0.low % 8 != 0 }
   }
 
   private mutating func act(

@@ -232,7 +232,8 @@ struct MemoryState {
       case .patch(let patch): Self.apply(patch, to: &task, by: command.actor, now: now)
       }
     guard isDone else { return .illegal(status) }
-    if task.record != tasks[command.task]?.record { write(command.note(), now: now) }
+    let isForgotten = sabotage == .auditsApart && now.milliseconds % 8 == 0
+    if task.record != tasks[command.task]?.record, !isForgotten { write(command.note(), now: now) }
     tasks[command.task] = task
     if task.record.status != status { settle(after: command.task, now: now) }
     return .done(task.record)

@@ -4,7 +4,7 @@ package import MartletCore
 
 extension MemoryStore {
   package func begin(_ order: BulkOrder, hold: Duration) async throws(StoreError) -> BulkJob {
-    try transaction { state, now in state.begin(order, hold: hold, now: now) }
+    try transaction(as: { .beginBulk($0) }) { state, now in state.begin(order, hold: hold, now: now) }
   }
 
   package func dueBulk() async throws(StoreError) -> BulkDue {
@@ -14,7 +14,9 @@ extension MemoryStore {
   package func carryOn(
     bulk id: TaskID, limit: Int, hold: Duration, keys: Duration
   ) async throws(StoreError) -> BulkStep? {
-    try transaction { state, now in state.carryOn(bulk: id, limit: limit, hold: hold, keys: keys, now: now) }
+    try transaction(as: { .bulk($0) }) { state, now in
+      state.carryOn(bulk: id, limit: limit, hold: hold, keys: keys, now: now)
+    }
   }
 
   package func endBulk(_ id: TaskID, error: String?, actor: String) async throws(StoreError) -> BulkJob? {

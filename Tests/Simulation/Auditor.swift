@@ -13,6 +13,7 @@ package final class Auditor: StepObserver {
     var deleted: [TaskID: (image: TaskImage, at: Timestamp)] = [:]
     /// Tasks of ticks.
     var ticks: [String: TaskID] = [:]
+    var jobs: [TaskID: BulkWatch] = [:]
     var violations: [Violation] = []
   }
 
@@ -38,6 +39,9 @@ package final class Auditor: StepObserver {
   var all: [TaskID: TaskImage] {
     state.withLock { $0.tasks.merging($0.deleted.mapValues(\.image)) { $1 } }
   }
+
+  /// Actions in bulk as they are now.
+  var jobs: [BulkJob] { state.withLock { $0.jobs.values.map(\.job) } }
 
   func deletedAt(_ id: TaskID) -> Timestamp? { state.withLock { $0.deleted[id]?.at } }
 
@@ -76,6 +80,7 @@ extension StoreStep.Call {
     case .steer: "steer"
     case .advance: "schedule"
     case .prune: "prune"
+    case .beginBulk, .bulk: "bulk"
     case .other: "duty"
     }
   }

@@ -18,7 +18,7 @@ extension SimulatedNode: SimulatedProcess {}
 
 final class Judge: Sendable {
   private let scheduler: Scheduler
-  private let counters: Counters
+  let counters: Counters
   private let state = Mutex(State())
 
   /// What a client knows of something it has asked for, once or several times.
@@ -47,6 +47,7 @@ final class Judge: Sendable {
     var submissions: [Int: Submission] = [:]
     var acknowledged: [TaskID] = []
     var commands: [TaskID: [String: Commands]] = [:]
+    var actions: [String: BulkBelief] = [:]
     var running: [TaskID: [Running]] = [:]
     var effects: [TaskID: [Int]] = [:]
     var isMerciful = false
@@ -112,6 +113,11 @@ final class Judge: Sendable {
       }
     }
   }
+
+  func believe(_ belief: BulkBelief, of actor: String) { state.withLock { $0.actions[actor] = belief } }
+
+  /// Of actions in bulk, by who gave them.
+  var beliefs: [String: BulkBelief] { state.withLock(\.actions) }
 
   func anyAcknowledged(_ random: RandomSource) -> TaskID? {
     state.withLock { $0.acknowledged.isEmpty ? nil : $0.acknowledged[random.below($0.acknowledged.count)] }
@@ -193,6 +199,7 @@ final class Judge: Sendable {
     if let first = state.violations.first { throw first }
     let tasks = auditor.all
     try checkSubmissions(state, tasks, auditor)
+    try checkActions(on: auditor)
     for task in tasks.values.sorted(by: { $0.record.id < $1.record.id }) {
       try check(task, effects: state.effects[task.record.id] ?? [])
       try checkCommands(state.commands[task.record.id] ?? [:], task)
@@ -261,20 +268,22 @@ final class Judge: Sendable {
       let known = commands[kind] ?? Commands()
       return known.acknowledged...known.acknowledged + known.unknown
     }
-    let retries = task.events.count { $0.type == .retried }
+    let isInBulk = task.events.contains { $0.actor.hasPrefix(World.bulkActor) }
+    let events = task.events.filter { !$0.actor.hasPrefix(World.bulkActor) }
+    let retries = events.count { $0.type == .retried }
     guard bounds("retry").contains(retries) else {
       throw Violation("G11", "retried \(retries) times by hand, of \(bounds("retry"))", tasks: [id])
     }
-    let patches = task.events.count { $0.type == .updated && $0.cause != "cancel requested" }
+    let patches = events.count { $0.type == .updated && $0.cause != "cancel requested" }
     guard bounds("patch").contains(patches) else {
       throw Violation("G11", "patched \(patches) times, of \(bounds("patch"))", tasks: [id])
     }
     // To cancel what is cancelled changes nothing, so that only the upper bound is sure.
-    let cancels = task.events.count { $0.type == .updated && $0.cause == "cancel requested" }
+    let cancels = events.count { $0.type == .updated && $0.cause == "cancel requested" }
     guard cancels <= bounds("cancel").upperBound else {
       throw Violation("G11", "cancelled \(cancels) times, of \(bounds("cancel"))", tasks: [id])
     }
-    if task.record.reason == .requested, bounds("cancel").upperBound == 0 {
+    if task.record.reason == .requested, bounds("cancel").upperBound == 0, !isInBulk {
       throw Violation("G11", "cancelled on request, and nobody asked", tasks: [id])
     }
   }

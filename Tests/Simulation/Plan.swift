@@ -13,6 +13,11 @@ package struct Plan: Sendable {
     case poison, steering, graphs, keys, slots, schedules, notices, badBatches
     // What there is
     case remoteWorkers, sink, stream, wire, beside, retention, reloads, oldNode, manyNodes
+    // Since then
+    case bulk
+
+    /// Drawn after the others, so that worlds of the time before stay as they are without it.
+    static let later: Set<Feature> = [.bulk]
   }
 
   package let seed: UInt64
@@ -28,13 +33,16 @@ package struct Plan: Sendable {
     // Each is in half of the worlds, and what costs most or hides most in a quarter.
     let rare: Set<Feature> = [.poison, .oldNode, .stream, .beside, .flakySink]
     features = []
-    for feature in Feature.allCases {
+    for feature in Feature.allCases where !Feature.later.contains(feature) {
       let isRare = rare.contains(feature)
       if random.below(isRare ? 4 : 2) == 0 { features.insert(feature) }
     }
     nodes = 1 + random.below(3)
     tasks = 8 + random.below(20)
     trouble = .seconds(20 + random.below(40))
+    for feature in Feature.allCases where Feature.later.contains(feature) {
+      if random.below(2) == 0 { features.insert(feature) }
+    }
   }
 
   package func has(_ feature: Feature) -> Bool { features.contains(feature) }

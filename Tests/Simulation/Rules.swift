@@ -24,6 +24,7 @@ struct Rules {
       checkEvents(of: id, from: before, to: change.after)
     }
     checkCall()
+    checkBulk()
     let before = state.tasks
     apply()
     checkGraphs(before: before)
@@ -125,6 +126,14 @@ struct Rules {
 
   private mutating func checkDeletion(of task: TaskImage) {
     let id = task.record.id
+    require(!step.untold.contains(id), "G15", "deleted before a sink has heard of it", id)
+    if task.record.idempotencyKey != nil {
+      require(task.record.createdAt + retention.keys <= step.now, "G5", "deleted while its key is young", id)
+    }
+    if case .bulk(let page?) = step.call, page.job.order.action == .purge {
+      counters.count("purged")
+      return require(task.record.status == .dead, "G20", "purged while \(task.record.status.rawValue)", id)
+    }
     counters.count("pruned")
     let kept = retention.kept(task.record.status)
     require(
@@ -135,10 +144,6 @@ struct Rules {
       require(
         goesToo || other.record.status.isFinal, "G15", "deleted while \(other.record.id) depends on it", id,
         other.record.id)
-    }
-    require(!step.untold.contains(id), "G15", "deleted before a sink has heard of it", id)
-    if task.record.idempotencyKey != nil {
-      require(task.record.createdAt + retention.keys <= step.now, "G5", "deleted while its key is young", id)
     }
   }
 
@@ -168,7 +173,7 @@ struct Rules {
           counters.count("lost its last attempt")
         }
       }
-    case .steer, .advance, .prune, .other: break
+    case .steer, .advance, .prune, .beginBulk, .bulk, .other: break
     }
   }
 

@@ -20,7 +20,8 @@ package struct Swarm: Sendable {
     "held by a dead one", "all slots of a key taken", "tick", "pruned", "everything forgotten", "hint heard",
     "hint lost",
     "what stands beside forgot", "history told", "event delivered twice", "notice delivered", "notice delivered twice",
-    "history in the stream",
+    "history in the stream", "action in bulk done", "action in bulk of unknown outcome", "acted at a rate", "purged",
+    "act in the audit",
   ]
 
   package var neverHappened: [String] {

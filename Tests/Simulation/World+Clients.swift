@@ -36,6 +36,7 @@ extension World {
     default: break
     }
     if plan.has(.slots), random.below(2) == 0 { task.concurrencyKey = "key-\(random.below(2))" }
+    if plan.has(.bulk), random.below(2) == 0 { task.tags = [Self.bulkTag] }
     if plan.has(.notices), random.below(2) == 0 {
       task.notify = [
         NoticeTarget(.webhook("https://receiver-\(random.below(3)).example/hook"), on: [.success, .dead, .cancelled])

@@ -151,11 +151,13 @@ extension World {
       try check()
       let left = unfinished()
       let untold = try await store.sinks().reduce(0) { $0 + $1.waiting } + store.waitingNotices().count
-      if left.isEmpty, untold == 0 { return }
+      let atWork = auditor.jobs.count { $0.status == .running }
+      if left.isEmpty, untold == 0, atWork == 0 { return }
       guard clock.now < end else {
         let stuck = left.map { "…\($0.record.id.description.suffix(6)) \($0.record.status.rawValue)" }.sorted()
         throw Violation(
-          left.isEmpty ? "G7" : "G2", "not at rest an hour after healing: \(stuck.prefix(5)), \(untold) untold",
+          left.isEmpty ? atWork > 0 ? "G20" : "G7" : "G2",
+          "not at rest an hour after healing: \(stuck.prefix(5)), \(untold) untold, \(atWork) actions in bulk",
           tasks: left.map(\.record.id))
       }
       try await clock.sleep(for: .seconds(1))

@@ -73,6 +73,7 @@ package final class World: Sendable {
       try await withThrowingTaskGroup(of: Void.self) { clients in
         clients.addTask { try await self.submitAll() }
         if plan.has(.steering) { clients.addTask { try await self.steer() } }
+        if plan.has(.bulk) { clients.addTask { try await self.actInBulk() } }
         if plan.has(.schedules) { clients.addTask { try await self.schedule() } }
         try await makeTrouble(in: &group)
         try await clients.waitForAll()
@@ -90,6 +91,7 @@ package final class World: Sendable {
     }
     try judge.verdict(on: auditor)
     if let violation = auditor.violation { throw violation }
+    try await checkAudit()
     if plan.has(.sink) { try checkLedger() }
     if plan.has(.notices) { try checkMailbox() }
     if plan.has(.stream) { try await checkStream() }

@@ -54,6 +54,14 @@ package enum Sabotage: String, CaseIterable, Sendable {
   case readsByCursor
   /// Only reports of workers write notices, not the other ways to an end.
   case noticesOnlyReports
+  /// An action in bulk does not keep how far it has come.
+  case losesPlace
+  /// An action in bulk is about what comes after it, too.
+  case actsOnLater
+  /// An action in bulk passes by one task in eight.
+  case leavesOut
+  /// The audit is written after the act has committed, and a crash comes between.
+  case auditsApart
   /// Whether it was committed is not known, and it is taken for a failure.
   case takesUnknownForFailure
 }

@@ -14,12 +14,14 @@ package struct StoreStep: Sendable {
     case steer([Steering], [SteeringVerdict])
     case advance([ScheduleStep], [StepVerdict])
     case prune(RetentionPolicy)
+    case beginBulk(BulkJob)
+    case bulk(BulkStep?)
     case other
 
     /// What it answers is of interest also where it has changed nothing.
     var tellsWithoutChange: Bool {
       switch self {
-      case .submit, .renew, .finish: true
+      case .submit, .renew, .finish, .beginBulk, .bulk: true
       case .claim, .rescue, .steer, .advance, .prune, .other: false
       }
     }
