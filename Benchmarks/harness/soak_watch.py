@@ -66,24 +66,34 @@ class Watch:
 
 
 class Line:
-    """Of one figure, over what was seen after the warm-up; minutes by their medians, so that a moment does not count."""
+    """Of one figure, over what was seen after the warm-up; minutes by their medians, so that a moment does not count.
 
-    def __init__(self, samples, name):
+    What is kept for a while grows and shrinks with the tasks that come in, and these with whatever else the machine has to do: with
+    `pace` the line is laid through the figure as it would be at an even pace (least squares over the time and the pace)."""
+
+    def __init__(self, samples, name, pace=False, typical=statistics.median):
         minutes = {}
         for sample in samples:
-            minutes.setdefault(int(sample["at"] // 60), []).append(sample.get(name, 0))
+            minutes.setdefault(int(sample["at"] // 60), []).append(sample)
         xs = [minute / 60 for minute in minutes]
-        ys = [statistics.median(values) for values in minutes.values()]
+        ys = [typical(sample.get(name, 0) for sample in group) for group in minutes.values()]
+        zs = [statistics.median(sample["pace"] if pace else 0 for sample in group) for group in minutes.values()]
         self.level = statistics.fmean(ys)
         self.first, self.last, self.highest = ys[0], ys[-1], max(ys)
         self.hours = max(xs) - min(xs)
-        mean = statistics.fmean(xs)
-        spread = sum((x - mean) ** 2 for x in xs)
-        self.slope = sum((x - mean) * (y - self.level) for x, y in zip(xs, ys)) / spread if spread else 0.0
-        rest = [y - self.level - self.slope * (x - mean) for x, y in zip(xs, ys)]
-        # Two standard errors: what the line cannot tell from none.
-        free = len(xs) - 2
-        self.doubt = 2 * (sum(r * r for r in rest) / free / spread) ** 0.5 if free > 0 and spread else float("inf")
+        xs, zs = ([value - statistics.fmean(values) for value in values] for values in (xs, zs))
+        ys = [y - self.level for y in ys]
+        xx, xz, zz, xy, zy = (
+            sum(a * b for a, b in zip(left, right)) for left, right in ((xs, xs), (xs, zs), (zs, zs), (xs, ys), (zs, ys)))
+        if not zz:
+            zz = 1.0  # an even pace explains nothing
+        area = xx * zz - xz * xz
+        self.slope = (xy * zz - zy * xz) / area if area else 0.0
+        by_pace = (zy * xx - xy * xz) / area if area else 0.0
+        rest = [y - self.slope * x - by_pace * z for x, y, z in zip(xs, ys, zs)]
+        # Three standard errors, as so many figures are looked at: what the line cannot tell from none.
+        free = len(xs) - 3
+        self.doubt = 3 * (sum(r * r for r in rest) / free * zz / area) ** 0.5 if free > 0 and area else float("inf")
 
     @property
     def percent(self):
@@ -98,11 +108,22 @@ class Verdict:
     TABLES = 10.0  # percent an hour: dead rows come and go with vacuum
 
     def __init__(self, watch, warm_up, rate, retention):
-        self.samples = [sample for sample in watch.samples if sample["at"] >= warm_up]
         self.rate, self.retention = rate, retention
         self.watch = watch
-        self.lines = {name: Line(self.samples, name) for name in
-                      ("rss", "anonymous", "descriptors", "threads", "rows", "bytes", "ready", "running", "later", "final")}
+        self.set_pace(watch.samples)
+        self.samples = [sample for sample in watch.samples if sample["at"] >= warm_up]
+        kept = ("pace", "rows", "bytes", "ready", "running", "later", "final")
+        self.lines = {name: Line(self.samples, name) for name in ("rss", "anonymous", "descriptors", "threads")}
+        self.lines.update((name, Line(self.samples, name, pace=name != "pace")) for name in kept)
+
+    def set_pace(self, samples):
+        """Tasks a second that came in while what is kept now was submitted."""
+        first = 0
+        for sample in samples:
+            while samples[first]["at"] < sample["at"] - self.retention - 15:
+                first += 1
+            seconds = sample["at"] - samples[first]["at"]
+            sample["pace"] = (sample["acknowledged"] - samples[first]["acknowledged"]) / seconds if seconds else self.rate
 
     def faults(self):
         faults = []
@@ -118,10 +139,12 @@ class Verdict:
         if final.highest > bound:
             faults.append(f"{final.highest:.0f} final tasks are kept, retention allows {bound:.0f}")
         for name in ("rows", "bytes"):
-            if self.lines[name].percent > self.TABLES:
-                faults.append(f"tables grow by {self.lines[name].percent:.1f} % of their {name} an hour")
+            line = self.lines[name]
+            if line.percent > self.TABLES and line.slope > line.doubt:
+                faults.append(f"tables grow by {line.percent:.1f} % of their {name} an hour")
         for table in self.watch.tables:
-            rows = Line(self.samples, f"rows {table}")
+            # The least of each minute: some are filled and emptied all the while.
+            rows = Line(self.samples, f"rows {table}", pace=True, typical=min)
             # A table of few rows may have some more of them.
             if rows.slope > rows.doubt and rows.slope * rows.hours > max(100, 0.1 * rows.level):
                 faults.append(f"{table} grows by {rows.slope:.0f} rows an hour, from {rows.first:.0f} to {rows.last:.0f}")
@@ -132,7 +155,8 @@ class Verdict:
 
     def table(self):
         units = {"rss": "MiB", "anonymous": "MiB", "bytes": "bytes"}
-        lines = ["| figure | first | last | highest | slope an hour | percent an hour |", "|---|---|---|---|---|---|"]
+        lines = ["Slopes of what is kept are those at an even pace.", ""]
+        lines += ["| figure | first | last | highest | slope an hour | percent an hour |", "|---|---|---|---|---|---|"]
         for name, line in self.lines.items():
             digits = 1 if name in ("rss", "anonymous") else 0
             lines.append(
