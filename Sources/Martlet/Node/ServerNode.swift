@@ -90,6 +90,7 @@ struct ServerNode: Service {
         let reloader = try SettingsReloader(live, store: store, clock: SystemClock(), logger: logger)
         engine.onSettingsChanged { reloader.wakeUp() }
         group.addTask { await reloader.run() }
+        group.addTask { await FreedMemory.giveBackNowAndThen() }
         try await withThrowingTaskGroup(of: Void.self) { parts in
           parts.addTask { await engine.run() }
           parts.addTask {
