@@ -42,7 +42,8 @@ extension MemoryState {
     bulk.job = step.job
     bulk.job.matched += page.count
     bulk.job.updatedAt = now
-    bulk.nextAt = bulk.job.next(after: page.count, last: bulk.nextAt, hold: hold, now: now)
+    bulk.nextAt =
+      sabotage == .ignoresRate ? now : bulk.job.next(after: page.count, last: bulk.nextAt, hold: hold, now: now)
     let isEnough = bulk.job.order.limit.map { bulk.job.matched >= $0 } ?? false
     if page.count < wanted || isEnough {
       bulk.job.status = .done

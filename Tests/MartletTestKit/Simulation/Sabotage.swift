@@ -60,6 +60,8 @@ package enum Sabotage: String, CaseIterable, Sendable {
   case actsOnLater
   /// An action in bulk passes by one task in eight.
   case leavesOut
+  /// An action in bulk does not wait for its next page.
+  case ignoresRate
   /// The audit is written after the act has committed, and a crash comes between.
   case auditsApart
   /// Whether it was committed is not known, and it is taken for a failure.
