@@ -113,7 +113,9 @@ class Verdict:
         self.set_pace(watch.samples)
         self.samples = [sample for sample in watch.samples if sample["at"] >= warm_up]
         kept = ("pace", "rows", "bytes", "ready", "running", "later", "final")
-        self.lines = {name: Line(self.samples, name) for name in ("rss", "anonymous", "descriptors", "threads")}
+        self.lines = {name: Line(self.samples, name) for name in ("descriptors", "threads")}
+        # The least of each minute: what a burst takes is given back within one.
+        self.lines.update((name, Line(self.samples, name, typical=min)) for name in ("rss", "anonymous"))
         self.lines.update((name, Line(self.samples, name, pace=name != "pace")) for name in kept)
 
     def set_pace(self, samples):
