@@ -1,4 +1,5 @@
-// Actions in bulk: cancels, retries and purges of many tasks, at once and in the background, under all that befalls a world.
+// Actions in bulk: cancels, retries and purges of many tasks, at once and in the background, under all that befalls a world. And the
+// audit, in which they and all single acts have to be.
 
 internal import MartletCore
 internal import MartletEngine
@@ -80,7 +81,7 @@ extension Rules {
     guard job.status == .done, job.order.limit == nil else { return }
     counters.count("action in bulk done")
     for (id, task) in watch.there where job.concerns(task.record) {
-      // It was there all the time, and nobody has touched it.
+      // It was there all the time, and nobody has touched it. (Which ones a purge had to keep is not told.)
       require(
         step.changes[id] != nil || state.tasks[id] != task || job.failed > 0, "G20",
         "left out by an action that is done", id)
