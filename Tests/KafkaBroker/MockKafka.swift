@@ -70,6 +70,11 @@ package final class MockKafka: Sendable {
     handles.withLock { rd_kafka_mock_push_request_errors_array($0.cluster, request.rawValue, codes.count, codes) }
   }
 
+  /// Requests of the kind that come from now on go well again.
+  package func heal(_ request: Request) {
+    handles.withLock { rd_kafka_mock_clear_request_errors($0.cluster, request.rawValue) }
+  }
+
   /// Whoever asks for the topic hears this; nil ends it.
   package func setTopic(_ topic: String, to fault: Fault?) {
     let code = rd_kafka_resp_err_t(fault?.rawValue ?? 0)
