@@ -40,14 +40,26 @@ extension PostgresStore {
     return claimed
   }
 
+  /// Looks that one claim takes, at most: each clears away expired tasks, and meanwhile the leases of what it has run.
+  static let mostLooks = 32
+
   private func claimUnlimited(_ request: ClaimRequest, _ claimed: inout [ClaimedTask]) async throws {
+    var looks = 0
     while claimed.count < request.limit {
+      guard looks < Self.mostLooks else { return tellOfMore(for: request) }
+      looks += 1
       let wanted = request.limit - claimed.count
       let free = max(0, request.limit - request.ahead - claimed.count)
       guard let look = try await look(for: request, wanted: wanted, free: free) else { break }
       claimed += look.claimed
       if !look.mayHaveMore { break }
     }
+  }
+
+  /// There may be more behind what was cleared away: whoever waits for it looks again.
+  func tellOfMore(for request: ClaimRequest) {
+    let lanes = Set(book.promising(for: request, withSuspects: true).map(\.key.lane))
+    if !lanes.isEmpty { ear.tell(.work(lanes)) }
   }
 
   // MARK: Looks

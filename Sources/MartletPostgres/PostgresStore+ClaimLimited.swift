@@ -10,7 +10,13 @@ extension PostgresStore {
     guard !limits.isEmpty else { return }
     if limits.isCountingDear() { try await foldCounts() }
     var isDone: Set<String> = []
+    var looks = 0
     while claimed.count < request.limit {
+      guard looks < Self.mostLooks else {
+        tellOfMore(for: request)
+        break
+      }
+      looks += 1
       let wanted = request.limit - claimed.count
       let free = max(0, request.limit - request.ahead - claimed.count)
       let turn = limitedTurn(request, free: free, except: isDone)

@@ -52,9 +52,10 @@ extension PostgresStore {
           ) p
         ),
         """,
-      // What others hold locked is not missing: several lanes are exhausted when the look without locks found less than wanted.
+      // What others hold locked is not missing: several lanes are exhausted when the look without locks found less than wanted, or
+      // nothing at all. So is a lane that is paused: with the pause's end every look is a full one.
       isExhausted: """
-        CASE WHEN (SELECT count(*) FROM looks) = 1 THEN (SELECT count(*) FROM picked) ELSE (SELECT sum(quota) FROM quotas) END < $6
+        CASE WHEN (SELECT count(*) FROM looks) = 1 THEN (SELECT count(*) FROM picked) ELSE (SELECT coalesce(sum(quota), 0) FROM quotas) END < $6
         """, isLimited: isLimited)
   }
 

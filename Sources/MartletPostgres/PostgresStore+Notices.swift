@@ -11,6 +11,9 @@ final class NoticeSwitch: Sendable {
   var isKnownToBeOn: Bool { isOn.load(ordering: .acquiring) }
 
   func isOnNow() { isOn.store(true, ordering: .releasing) }
+
+  /// The database may be another than it was.
+  func forget() { isOn.store(false, ordering: .releasing) }
 }
 
 extension PostgresStore {

@@ -34,9 +34,20 @@ extension PostgresStore {
     }
   }
 
-  /// Parts of a statement that deletes the tasks of its part `old` (`id`, and `place` in `task_runs`) with all that there is of them.
+  /// The row of a task `j` that is to go, locked. Where somebody else has it in hand there is none: it is passed by. Where it has
+  /// changed since this statement began (retried, or waited for by another, which changes it too), the place is that of its new
+  /// version, at which this statement sees nothing to delete. The deletion alone would not do: old servers look only at the place
+  /// of a row that has moved on meanwhile, not at what it has become.
+  static let lockedPlace = """
+    CROSS JOIN LATERAL (
+      SELECT t.ctid AS place FROM task_runs t WHERE t.id = j.id AND t.status IN (5, 6, 7)
+      LIMIT 1 FOR UPDATE OF t SKIP LOCKED
+    ) p
+    """
+
+  /// Parts of a statement that deletes the tasks of its part `old` (`id`, and `place` in `task_runs`, locked) with all that there is of
+  /// them.
   static let deletionSQL = """
-    -- Only as it was seen: whoever makes another wait for it changes its row.
     gone AS (
       DELETE FROM task_runs r USING old WHERE r.ctid = old.place RETURNING r.id, r.lane, r.status, r.has_children
     ),
@@ -141,7 +152,7 @@ extension PostgresStore {
     ),
     seen AS MATERIALIZED (
       SELECT s.* FROM turn CROSS JOIN ending CROSS JOIN LATERAL (
-        SELECT r.ctid AS place, r.id, r.status, r.finished_at, r.has_children FROM task_runs r
+        SELECT r.id, r.status, r.finished_at, r.has_children FROM task_runs r
         WHERE r.id >= coalesce(turn.cursor, '00000000-0000-0000-0000-000000000000'::uuid) AND r.id < end_id
         ORDER BY r.id LIMIT \(scan)
       ) s
@@ -153,10 +164,15 @@ extension PostgresStore {
       ORDER BY id
     ),
     old AS MATERIALIZED (
-      SELECT a.id, a.place
-      FROM clock CROSS JOIN aged a
-      \(keepingJoins)
-      WHERE k.is_young IS NULL AND w.is_waiting IS NULL AND t.is_untold IS NULL AND n.is_pending IS NULL
+      SELECT j.id, p.place
+      FROM (
+        SELECT a.id
+        FROM clock CROSS JOIN aged a
+        \(keepingJoins)
+        WHERE k.is_young IS NULL AND w.is_waiting IS NULL AND t.is_untold IS NULL AND n.is_pending IS NULL
+        OFFSET 0
+      ) j
+      \(lockedPlace)
       LIMIT $5::bigint
     ),
     \(deletionSQL),

@@ -12,13 +12,18 @@ extension PostgresStore {
     return try await repeating { isRepetition in
       var verdicts: [Int: SubmissionVerdict] = [:]
       var open = Array(submissions.indices)
+      var conflicts = 0
       while !open.isEmpty {
         do {
           let turn = SubmissionTurn(of: open, submissions, deep: deepQueues)
           verdicts.merge(try await carryOut(turn, of: submissions, again: isRepetition)) { $1 }
-        } catch let failure as PostgresFailure where !verdicts.isEmpty {
+        } catch let error where !verdicts.isEmpty {
           // Nothing was changed by this turn, but by the ones before.
-          throw failure.asPartOfMore
+          guard let failure = error as? PostgresFailure else {
+            throw StoreError.unknownOutcome(String(describing: error))
+          }
+          guard failure.isConflict, conflicts < Self.mostConflicts else { throw failure.asPartOfMore }
+          conflicts += 1
         }
         open.removeAll { verdicts[$0] != nil }
       }
@@ -233,10 +238,11 @@ extension PostgresStore {
 
 extension PostgresFailure {
   /// What it means for a call of which a part was committed.
-  fileprivate var asPartOfMore: PostgresFailure {
+  fileprivate var asPartOfMore: any Error {
     switch self {
-    case .unavailable(let reason): .lost(reason)
-    case .lost, .refused: self
+    case .lost: return self
+    case .unavailable(let reason): return PostgresFailure.lost(reason)
+    case .refused: return StoreError.unknownOutcome(StoreError(self).message)
     }
   }
 }

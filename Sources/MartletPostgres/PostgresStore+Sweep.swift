@@ -43,7 +43,7 @@ extension PostgresStore {
     ),
     seen AS MATERIALIZED (
       SELECT s.* FROM ending CROSS JOIN LATERAL (
-        SELECT r.ctid AS place, r.id, r.lane, r.status, r.finished_at, r.has_children FROM task_runs r
+        SELECT r.id, r.lane, r.status, r.finished_at, r.has_children FROM task_runs r
         WHERE r.id > $8::uuid AND r.id < end_id ORDER BY r.id LIMIT $5::bigint
       ) s
     ),
@@ -53,13 +53,16 @@ extension PostgresStore {
         OR (status = 7 AND finished_at <= now - $4::bigint)
     ),
     judged AS MATERIALIZED (
-      SELECT a.id, a.place, a.lane, a.status,
+      SELECT a.id, a.lane, a.status,
         CASE WHEN w.is_waiting THEN 1 ELSE 0 END + CASE WHEN k.is_young THEN 2 ELSE 0 END
           + CASE WHEN t.is_untold THEN 4 ELSE 0 END + CASE WHEN n.is_pending THEN 8 ELSE 0 END AS protections
       FROM clock CROSS JOIN aged a
       \(keepingJoins)
     ),
-    old AS MATERIALIZED (SELECT id, place FROM judged WHERE $9::boolean AND protections = 0 ORDER BY id),
+    old AS MATERIALIZED (
+      SELECT j.id, p.place FROM (SELECT id FROM judged WHERE $9::boolean AND protections = 0 ORDER BY id) j
+      \(lockedPlace)
+    ),
     \(deletionSQL),
     next AS MATERIALIZED (
       SELECT CASE WHEN (SELECT count(*) FROM seen) = $5 THEN (SELECT id FROM seen ORDER BY id DESC LIMIT 1) END AS cursor

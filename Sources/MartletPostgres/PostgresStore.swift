@@ -43,7 +43,7 @@ package final class PostgresStore: TaskStore {
   let deepQueues = DeepQueues()
   let touches = TouchReading()
   let outboxPlaces = OutboxPlaces()
-  let noticeSwitch = NoticeSwitch()
+  let noticeSwitch: NoticeSwitch
   let bell: Bell
   let clock: (@Sendable () -> Timestamp)?
   private let listener: Listener
@@ -55,16 +55,9 @@ package final class PostgresStore: TaskStore {
   ///   `.unavailable` where nothing listens.
   package static func open(_ options: Options) async throws(StoreError) -> PostgresStore {
     let settings = try settings(options)
-    let book = LaneBook()
-    let opened = Opened()
-    let pool = try await connect(settings, options, size: options.connections) {
-      // The first ones are opened as they are needed. Whoever is at the other end of a later one may not be whom we knew.
-      let isAgain = opened.withLock { count in
-        count += 1
-        return count > options.connections
-      }
-      if isAgain { book.forget() }
-    }
+    let known = Known()
+    let pool = try await connect(
+      settings, options, size: options.connections, onConnect: { known.connected() }, onLoss: { known.lost() })
     do {
       try await Migrations(pool: pool, schema: options.schema, steps: options.migrations).run()
       try await refuseIncomplete(pool, options.schema)
@@ -72,7 +65,7 @@ package final class PostgresStore: TaskStore {
       await pool.close()
       throw StoreError(opening: error, schema: options.schema)
     }
-    return PostgresStore(options, settings, pool, book)
+    return PostgresStore(options, settings, pool, known)
   }
 
   /// What an embedded database was to be transferred to, and is not yet: whoever served it would work on half of it.
@@ -134,19 +127,38 @@ package final class PostgresStore: TaskStore {
     }
   }
 
-  /// Connections made so far.
-  private final class Opened: Sendable {
-    private let count = Mutex(0)
+  /// What a node remembers of its database. Once a connection has broken, whoever is at the other end of the next one may not be whom
+  /// we knew; until then another may still have told of the old one.
+  private final class Known: Sendable {
+    let book = LaneBook()
+    let noticeSwitch = NoticeSwitch()
+    private let hasBroken = Atomic(false)
 
-    func withLock<Value: Sendable>(_ body: (inout Int) -> Value) -> Value { count.withLock { body(&$0) } }
+    func lost() {
+      hasBroken.store(true, ordering: .releasing)
+      forget()
+    }
+
+    func connected() {
+      if hasBroken.load(ordering: .acquiring) { forget() }
+    }
+
+    private func forget() {
+      book.forget()
+      noticeSwitch.forget()
+    }
   }
 
+  /// - Parameters:
+  ///   - onConnect: told of each new connection before it is used.
+  ///   - onLoss: told of each that is of no more use.
   static func connect(
-    _ settings: ConnectionSettings, _ options: Options, size: Int, onConnect: @escaping @Sendable () -> Void = {}
+    _ settings: ConnectionSettings, _ options: Options, size: Int, onConnect: @escaping @Sendable () -> Void = {},
+    onLoss: @escaping @Sendable () -> Void = {}
   ) async throws(StoreError) -> ConnectionPool {
     let durability = options.durability
     let pool = ConnectionPool(
-      settings, size: size, report: options.report,
+      settings, size: size, report: options.report, onLoss: onLoss,
       greeting: { (greeting) throws(StoreError) in
         try StartupChecks.check(greeting, durability: durability)
         try StartupChecks.check(greeting, lock: settings.lock, schema: settings.schema)
@@ -162,10 +174,12 @@ package final class PostgresStore: TaskStore {
   }
 
   private init(
-    _ options: Options, _ settings: ConnectionSettings, _ pool: ConnectionPool, _ book: LaneBook
+    _ options: Options, _ settings: ConnectionSettings, _ pool: ConnectionPool, _ known: Known
   ) {
+    let book = known.book
     self.pool = pool
     self.book = book
+    noticeSwitch = known.noticeSwitch
     schema = options.schema
     clock = options.clock
     let node = String(UInt64.random(in: .min ... .max), radix: 36)

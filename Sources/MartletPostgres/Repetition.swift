@@ -27,19 +27,34 @@ extension PostgresStore {
             throw isUnknown ? .unknownOutcome(reason) : .unavailable(reason)
           }
         case .refused(let state, let message):
-          // Deadlock, serialization failure: the server asks for a repetition.
-          guard state.hasPrefix("40"), conflicts < 10 else {
-            throw StoreError(.refused(sqlState: state, message: message))
+          guard failure.isConflict, conflicts < Self.mostConflicts else {
+            throw Self.told(StoreError(.refused(sqlState: state, message: message)), after: isUnknown)
           }
           conflicts += 1
         }
       } catch let error as StoreError {
-        throw error
+        throw Self.told(error, after: isUnknown)
       } catch let error as UnreadableRow {
-        throw .unusable("the database holds a row that this version cannot read: \(error.what)")
+        throw Self.told(
+          .unusable("the database holds a row that this version cannot read: \(error.what)"), after: isUnknown)
       } catch {
-        throw .unavailable(String(describing: error))
+        throw Self.told(.unavailable(String(describing: error)), after: isUnknown)
       }
     }
+  }
+
+  /// How often in one call.
+  static let mostConflicts = 10
+
+  /// However a later try ends: what an earlier one may have done is not undone by it.
+  private static func told(_ error: StoreError, after isUnknown: Bool) -> StoreError {
+    isUnknown ? .unknownOutcome(error.message) : error
+  }
+}
+
+extension PostgresFailure {
+  /// Deadlock, serialization failure: the server asks for a repetition. Nothing was changed.
+  var isConflict: Bool {
+    if case .refused(let state, _) = self { state.hasPrefix("40") } else { false }
   }
 }

@@ -4,15 +4,20 @@ internal import Foundation
 internal import MartletCore
 
 enum DatabaseFile {
-  /// Creates the file if there is none, for its owner only: payloads are nobody else's business.
-  /// - Throws: `.unusable` for a folder that is not there and for files of other programs.
-  static func prepare(_ path: String) throws(StoreError) {
+  /// - Throws: `.unusable` for a folder that is not there.
+  static func checkFolder(of path: String) throws(StoreError) {
     guard path != ":memory:" else { return }
     let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
       throw .unusable("there is no folder \(folder)")
     }
+  }
+
+  /// Creates the file if there is none, for its owner only: payloads are nobody else's business.
+  /// - Throws: `.unusable` for files of other programs.
+  static func prepare(_ path: String) throws(StoreError) {
+    guard path != ":memory:" else { return }
     let descriptor = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw .unusable(String(cString: strerror(errno)).lowercased()) }
     defer { close(descriptor) }

@@ -34,6 +34,9 @@ final class GroupWriter: Sendable {
     self.clock = clock
   }
 
+  /// Jobs that are not begun yet.
+  var waitingCount: Int { state.withLock { $0.waiting.count } }
+
   /// Whom to tell what a commit has done beyond its answers.
   func listen(_ hear: @escaping @Sendable (StoreHint) -> Void) {
     listener.withLock { $0 = hear }
@@ -109,32 +112,64 @@ final class GroupWriter: Sendable {
     }?.map(\.job)
   }
 
+  /// Answers all of them.
   private func commit(_ group: [Job], on database: Database) {
-    var isCommitting = false
+    guard let trouble = carryOut(group, on: database) else {
+      for job in group { job.answer(nil) }
+      return
+    }
+    guard group.count > 1, trouble.mayBeOfOneJob else {
+      for job in group { job.answer(trouble.failure) }
+      return
+    }
+    // One job's trouble must not become the others': each gets a transaction of its own.
+    for (place, job) in group.enumerated() {
+      let trouble = carryOut([job], on: database)
+      job.answer(trouble?.failure)
+      // What keeps one from beginning keeps the next as well, and each would wait as long for it.
+      if let trouble, trouble.stage == .beginning {
+        for job in group[(place + 1)...] { job.answer(trouble.failure) }
+        return
+      }
+    }
+  }
+
+  /// Why a transaction came to nothing, as far as is known.
+  private struct Trouble {
+    enum Stage { case beginning, working, committing }
+
+    var failure: StoreError
+    var stage: Stage
+    /// The file is damaged or cannot be written: no job of any will do better.
+    var isOfFile: Bool
+
+    var mayBeOfOneJob: Bool { stage == .working && !isOfFile }
+  }
+
+  /// Runs jobs in one transaction; nil: it is committed, and told of, but for the jobs' own answers.
+  private func carryOut(_ group: [Job], on database: Database) -> Trouble? {
+    var stage = Trouble.Stage.beginning
     var hints: [StoreHint] = []
     var learned = memory.withLock(\.self)
     do {
       try database.inTransaction(.immediate) {
+        stage = .working
         let transaction = WriteTransaction(database: database, bounds: bounds, memory: learned, now: clock())
         for job in group { try job.perform(transaction) }
         try transaction.admitTouched()
         try transaction.writeCounts()
         hints = transaction.takeHints()
         learned = transaction.memory
-        isCommitting = true
+        stage = .committing
         return .commit
       }
       memory.withLock { $0 = learned }
       if !hints.isEmpty, let hear = listener.withLock(\.self) { hints.forEach(hear) }
-      for job in group { job.answer(nil) }
+      return nil
     } catch {
-      let failure = StoreError(error, whileCommitting: isCommitting)
-      guard group.count > 1, case .unavailable = failure, !isCommitting else {
-        for job in group { job.answer(failure) }
-        return
-      }
-      // One job's trouble must not become the others': each gets a transaction of its own.
-      for job in group { commit([job], on: database) }
+      let failure = StoreError(error, whileCommitting: stage == .committing)
+      let isOfFile = if error is DatabaseError, case .unusable = failure { true } else { false }
+      return Trouble(failure: failure, stage: stage, isOfFile: isOfFile)
     }
   }
 

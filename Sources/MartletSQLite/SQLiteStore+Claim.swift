@@ -12,24 +12,35 @@ extension SQLiteStore {
 }
 
 extension WriteTransaction {
+  /// Tasks that a claim comes upon and cannot give out, at most: all other writers wait for it.
+  private static let mostInVain = 500
+
   fileprivate func claim(_ request: ClaimRequest) throws -> [ClaimedTask] {
     let lanes = try lanes(of: request)
     var allowances = try allowances(in: lanes)
     var claimed: [ClaimedTask] = []
     var passedOver: Set<TaskID> = []  // READY still, but not for a slot that is not free
+    var expired = 0
+    var ends: [Lane: Look.Place] = [:]
     var isExhausted = false
-    while claimed.count < request.limit, !isExhausted {
+    // Of tasks that were named there are few, and each is looked at.
+    let mostInVain = request.ids == nil ? Self.mostInVain : .max
+    while claimed.count < request.limit, !isExhausted, expired + passedOver.count < mostInVain {
       let look =
         if let ids = request.ids {
           try candidates(ids, in: lanes)
         } else {
-          try candidates(in: lanes, limit: request.limit - claimed.count, allowances, besides: passedOver.count)
+          try candidates(in: lanes, limit: request.limit - claimed.count, allowances, behind: &ends)
         }
       isExhausted = look.isComplete
       for place in look.places where claimed.count < request.limit && !passedOver.contains(place.id) {
         let task = try candidate(place.id)
         if let expiresAt = task.expiresAt, task.attempt == 0, expiresAt <= now {
-          if let row = try expire(place.id) { try settle(after: place.id, .cancelled, hasChildren: row.hasChildren) }
+          expired += 1
+          guard let row = try expire(place.id) else { continue }
+          try settle(after: place.id, .cancelled, hasChildren: row.hasChildren)
+          // What has waited for it may stand anywhere.
+          if row.hasChildren { ends = [:] }
         } else if task.lost > 0, claimed.count >= request.limit - request.ahead {
           passedOver.insert(place.id)
         } else if allowances[task.lane.queue].map({ $0.left > 0 }) ?? true {
@@ -38,6 +49,8 @@ extension WriteTransaction {
         }
       }
     }
+    // Whoever waits for the rest looks again. What is only passed over would be so once more.
+    if expired > 0, !isExhausted, claimed.count < request.limit { told.append(.work(lanes)) }
     try noteClaim(claimed, of: request)
     try close(allowances, of: lanes)
     return claimed
@@ -53,17 +66,20 @@ extension WriteTransaction {
     var places: [Place] = []
     /// There is nothing behind these.
     var isComplete = true
+
+    static let beginning = Place(urgency: .min, availableAt: .min, id: TaskID(high: 0, low: 0))
   }
 
   /// The first of each lane, and so of all of them together. Of a limited queue no more than it allows: what waits behind
   /// that, however many, is not looked at.
+  /// - Parameter ends: how far each lane was looked at before.
   private func candidates(
-    in lanes: Set<Lane>, limit: Int, _ allowances: Allowances, besides passedOver: Int
+    in lanes: Set<Lane>, limit: Int, _ allowances: Allowances, behind ends: inout [Lane: Look.Place]
   ) throws -> Look {
     let ready = try prepared(
       """
       SELECT urgency, available_at, id FROM task_runs INDEXED BY task_runs_ready
-      WHERE status = 2 AND blocked = 0 AND queue = ?1 AND type = ?2
+      WHERE status = 2 AND blocked = 0 AND queue = ?1 AND type = ?2 AND (urgency, available_at, id) > (?4, ?5, ?6)
       ORDER BY urgency, available_at, id LIMIT ?3
       """)
     var look = Look()
@@ -71,11 +87,15 @@ extension WriteTransaction {
     for lane in lanes {
       let allowed = min(limit, allowances[lane.queue]?.left ?? limit)
       if allowed <= 0 { continue }
-      let found = try ready.rows(lane.queue, lane.type, allowed + passedOver) {
+      let end = ends[lane] ?? Look.beginning
+      let found = try ready.rows(lane.queue, lane.type, allowed, end.urgency, end.availableAt, end.id) {
         Look.Place(urgency: $0.int(), availableAt: $0.int(), id: try $0.id())
       }
-      if !found.isEmpty { lanesFound += 1 }
-      if found.count == allowed + passedOver { look.isComplete = false }
+      if let last = found.last {
+        lanesFound += 1
+        ends[lane] = last
+      }
+      if found.count == allowed { look.isComplete = false }
       look.places += found
     }
     if lanesFound > 1 {

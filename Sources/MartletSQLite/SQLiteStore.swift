@@ -41,8 +41,10 @@ package final class SQLiteStore: TaskStore {
     trace: (@Sendable (String) -> Void)? = nil, clock: @escaping @Sendable () -> Timestamp
   ) async throws(StoreError) -> SQLiteStore {
     do {
-      try DatabaseFile.prepare(path)
+      try DatabaseFile.checkFolder(of: path)
+      // Before the file is looked at: to close it takes from the process all its locks on it (fcntl(2)), and so from a server in it.
       let lock = role == .server && path != ":memory:" ? try ServerLock(databasePath: canonical(path)) : nil
+      try DatabaseFile.prepare(path)
       let database = try connect(path: path, durability: durability, trace: trace)
       let store = SQLiteStore(database: database, lock: lock, bounds: bounds, clock: clock)
       try await store.prepare(role: role)

@@ -17,8 +17,8 @@ package final class SQLiteTransferSource: TransferSource {
     guard path != ":memory:" else { throw .unusable(":memory: holds nothing that could be transferred") }
     guard FileManager.default.fileExists(atPath: path) else { throw .unusable("there is no file \(path)") }
     do {
-      try DatabaseFile.prepare(path)
       let lock = try ServerLock(databasePath: SQLiteStore.canonical(path))
+      try DatabaseFile.prepare(path)  // under the lock, as a server does
       var configuration = GRDB.Configuration()
       configuration.readonly = true
       configuration.allowsUnsafeTransactions = true

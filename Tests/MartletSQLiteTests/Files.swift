@@ -27,6 +27,9 @@ final class Statements: Sendable {
     all.withLock { $0.append(sql) }
   }
 
+  /// How many transactions that write were begun, or tried to, since then.
+  var begins: Int { all.withLock { all in all.count { $0.hasPrefix("BEGIN IMMEDIATE") } } }
+
   /// Those since the last time that read or write rows, in order.
   func take() -> [String] {
     all.withLock { all in

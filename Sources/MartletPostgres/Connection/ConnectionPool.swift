@@ -26,19 +26,23 @@ final class ConnectionPool: Sendable {
   private let settings: ConnectionSettings
   private let size: Int
   private let report: @Sendable (String) -> Void
+  private let onLoss: @Sendable () -> Void
   private let greet: @Sendable (Greeting) throws(StoreError) -> Void
   private let shared: Mutex<Shared>
 
   /// - Parameters:
   ///   - report: told in one line that the database is lost, and that it is back.
+  ///   - onLoss: told of each connection that is of no more use, before its call is answered.
   ///   - greeting: looks at each new connection's server; what it throws keeps the connection from being used.
   init(
     _ settings: ConnectionSettings, size: Int, report: @escaping @Sendable (String) -> Void,
+    onLoss: @escaping @Sendable () -> Void = {},
     greeting: @escaping @Sendable (Greeting) throws(StoreError) -> Void = { _ in }
   ) {
     self.settings = settings
     self.size = size
     self.report = report
+    self.onLoss = onLoss
     greet = greeting
     shared = Mutex(Shared(pool: State(size: size, limits: settings.limits)))
   }
@@ -105,6 +109,7 @@ final class ConnectionPool: Sendable {
   }
 
   private func checkIn(_ connection: Connection, _ ending: Connection.Ending) -> State.Work {
+    if !ending.isFit { onLoss() }
     let (work, closers) = shared.withLock { shared in
       let now = ContinuousClock.now
       let isTimeout = if case .lost(_, isTimeout: true) = ending { true } else { false }

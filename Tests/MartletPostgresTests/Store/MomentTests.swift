@@ -206,6 +206,49 @@ import Testing
 
   // MARK: Retention
 
+  private static let endedAtOnce = RetentionPolicy(success: nil, dead: nil, cancelled: .zero, keys: .zero)
+
+  private func cancelled(_ numbers: ClosedRange<Int>, of node: PostgresStore) async throws {
+    for number in numbers {
+      try await node.submitStub(.stub(number))
+      _ = try await node.steer([Steering(.cancel, task: .stub(number), actor: "a")])
+    }
+  }
+
+  @Test func `retention neither waits for a task that somebody else has in hand nor deletes it`() async throws {
+    var options = try await Nodes.options()
+    options.answerWithin = .seconds(40)
+    let node = try await PostgresStore.open(options)
+    try await cancelled(1...3, of: node)
+    try await holding(.stub(1), of: node) { gate in
+      let page = try await node.sweep(Self.endedAtOnce, after: nil, limit: 2, deletes: true)
+      #expect(page.counts.map(\.count).reduce(0, +) == 1)
+      #expect(try await node.prune(Self.endedAtOnce, limit: 10) == 1)
+      try await gate.open()
+    }
+    #expect(try await node.status(of: .stub(1)) == .cancelled)
+    #expect(try await node.prune(Self.endedAtOnce, limit: 10) == 1)
+    await node.close()
+  }
+
+  @Test func `a task that changes between retention's choice and its deletion stays`() async throws {
+    try await Nodes.run(1) { nodes in
+      let node = nodes[0]
+      try await cancelled(1...2, of: node)
+      let gate = try await Gate(try await PostgresServer.shared.url())
+      try await holdReaders(of: "task_bodies", at: gate, node)
+      async let pruned = node.prune(Self.endedAtOnce, limit: 10)
+      try await gate.holds(1)
+      // As one does that is to wait for it.
+      let change = "UPDATE task_runs SET has_children = true WHERE id = '\(TaskID.stub(1))'"
+      _ = try await PostgresServer.shared.query("SET search_path = \(node.schema); \(change)")
+      try await gate.open()
+      let deleted = try await pruned
+      #expect(deleted == 1)
+      #expect(try await node.number("SELECT count(*) FROM task_runs WHERE id = '\(TaskID.stub(1))'") == 1)
+    }
+  }
+
   @Test func `retention does not look at tasks that are too young for it`() async throws {
     var options = try await Nodes.options()
     options.connections = 1

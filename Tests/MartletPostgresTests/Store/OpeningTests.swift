@@ -157,6 +157,17 @@ import Testing
     await refuses(options, "fsync = off")
   }
 
+  @Test func `a server that does not write whole pages is refused unless that is wanted`() async throws {
+    let server = try await PostgresServer.start(settings: ["full_page_writes": "off"])
+    var options = PostgresStore.Options(url: server.url())
+    await refuses(options, "full_page_writes = off")
+    options.durability = .relaxed
+    let node = try await PostgresStore.open(options)
+    try await node.check()
+    await node.close()
+    await server.remove()
+  }
+
   @Test func `a schema of the first release is brought up to this one, and its tasks go on`() async throws {
     let options = try await Nodes.options()
     _ = try await PostgresServer.shared.query(
