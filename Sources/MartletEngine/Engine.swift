@@ -109,7 +109,9 @@ package final class Engine: Sendable {
       settings: settings.settingsPanel)
     schedules = ScheduleService(parts, service.submitter, zones: settings.zones)
     let source = WorkDesk(parts, dispatch)
-    let broker = ClaimBroker(source: source, clock: clock, random: random, logger: logger)
+    let broker = ClaimBroker(source: source, clock: clock, random: random, logger: logger) { [wakeUp = parts.wakeUp] in
+      wakeUp.work(in: $0)
+    }
     self.broker = broker
     leases = LeaseService(parts, broker: broker, desk: source, book: leaseBook, workers: remoteWorkers)
     worker = settings.worker.map { workerSettings in

@@ -199,6 +199,39 @@ import Testing
     }
   }
 
+  @Test func `what has lost a worker before is never claimed ahead of a free slot`() throws {
+    try simulate(seed: 1) { scheduler in
+      let bench = EngineBench(scheduler: scheduler)
+      let lost = AcceptedTask.stub(1, type: TestHandler.type, lease: .seconds(5))
+      _ = try await bench.store.submit([Submission([lost])])
+      let stranger = ClaimRequest(worker: "gone", queues: ["default"], types: [TestHandler.type], limit: 1, token: 1)
+      #expect(try await bench.store.claim([stranger]).first?.count == 1)
+      var options = SimulatedNode.Options()
+      options.concurrency = 1
+      try await bench.withNode(
+        options: options,
+        handler: { payload, _, clock in
+          if payload.bytes == Array("60".utf8) { try await clock.sleep(for: .seconds(60)) }
+          return .done
+        }
+      ) { node in
+        // Quick at first, so that the worker claims ahead of its slot.
+        for _ in 0..<20 { try await bench.submit(node) }
+        try await bench.clock.sleep(for: .seconds(1))
+        let long = try await bench.submit(node) { $0.payload = Array("60".utf8) }
+        try await bench.wait(for: long) { $0.status == .running }
+        try await bench.clock.sleep(for: .seconds(20))
+        let other = try await bench.submit(node)
+        try await bench.clock.sleep(for: .seconds(5))
+        #expect(try await bench.record(long).status == .running)
+        #expect(try await bench.record(other).status == .running, "claimed ahead")
+        let waiting = try await bench.record(lost.id)
+        #expect(waiting.status == .ready && waiting.attempt == 1)
+        #expect(try await bench.wait(for: lost.id).status == .success)
+      }
+    }
+  }
+
   @Test func `a due task is started at its time`() throws {
     try EngineBench.run { bench, node in
       let start = bench.clock.now

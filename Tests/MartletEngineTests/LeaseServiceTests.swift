@@ -114,6 +114,39 @@ import Testing
     }
   }
 
+  @Test func `what was on its way to a client that has left goes to the next who waits on this node, at once`() throws {
+    try simulate(seed: 1) { scheduler in
+      let bench = EngineBench(scheduler: scheduler)
+      let store = FaultyStore(
+        bench.store,
+        pause: { operation in
+          if operation == .claim { try? await bench.clock.sleep(for: .milliseconds(100)) }
+        }, fault: { _, _ in nil })
+      try await bench.withNode(options: Self.serving, store: store) { node in
+        var quick = LinkFaults()
+        quick.longestLatency = .zero
+        node.link.faults = quick
+        try await withThrowingTaskGroup(of: Void.self) { first in
+          first.addTask {
+            _ = try? await node.engine.leases.lease(Self.request("first", patience: .seconds(60)))
+          }
+          try await bench.clock.sleep(for: .milliseconds(300))
+          async let granted = node.engine.leases.lease(Self.request("second", patience: .seconds(60)))
+          try await bench.clock.sleep(for: .seconds(1))
+          let start = bench.clock.now
+          let id = try await bench.submit(node)
+          // The look that finds it is under way, for both of them.
+          try await bench.clock.sleep(for: .milliseconds(50))
+          first.cancelAll()
+          let grant = try await granted
+          #expect(grant.tasks.map(\.lease.task) == [id])
+          #expect(bench.seconds(since: start) < 0.6)
+          #expect(try await bench.attempts(id).first?.outcome == .released)
+        }
+      }
+    }
+  }
+
   @Test func `a node that drains sends away who waits for work`() throws {
     try EngineBench.run(options: Self.serving) { bench, node in
       async let granted = node.engine.leases.lease(Self.request(patience: .seconds(60)))
@@ -126,7 +159,7 @@ import Testing
   }
 
   @Test func `one answer carries no more payload than memory bears, and the rest is there for others`() throws {
-    try EngineBench.run(options: Self.serving) { bench, node in
+    try Self.counting { bench, node, store in
       let payload = Array(("\"" + String(repeating: "x", count: 250 * 1024) + "\"").utf8)
       for _ in 0..<200 { try await bench.submit(node) { $0.payload = payload } }
       var leased = 0
@@ -138,6 +171,56 @@ import Testing
         calls += 1
       }
       #expect(calls == 2)
+      #expect(store.calls(of: .finish) == 0, "nothing was claimed to be given back")
+    }
+  }
+
+  @Test func `small payloads come in one answer, as many as were asked for, after two looks`() throws {
+    try Self.counting { bench, node, store in
+      for _ in 0..<600 { try await bench.submit(node) }
+      let grant = try await node.engine.leases.lease(Self.request(limit: 500))
+      #expect(grant.tasks.count == 500 && Set(grant.tasks.map(\.lease.task)).count == 500)
+      #expect(store.calls(of: .claim) == 2 && store.calls(of: .finish) == 0)
+    }
+  }
+
+  @Test(arguments: [true, false])
+  func `what the first look has found is handed out though the second fails or hangs`(hangs: Bool) throws {
+    try Self.counting(secondClaim: hangs ? .hangs : .fails) { bench, node, store in
+      for _ in 0..<300 { try await bench.submit(node) { $0.leaseSeconds = 5 } }
+      let start = bench.clock.now
+      let grant = try await node.engine.leases.lease(Self.request(limit: 300))
+      #expect(grant.tasks.count == 128)
+      #expect(bench.seconds(since: start) < 1)
+      #expect(store.calls(of: .claim) == 2)
+    }
+  }
+
+  private enum SecondClaim { case succeeds, fails, hangs }
+
+  /// A node over a store that counts.
+  private static func counting(
+    secondClaim: SecondClaim = .succeeds,
+    _ body: @escaping @Sendable (EngineBench, SimulatedNode, FaultyStore) async throws -> Void
+  ) throws {
+    try simulate(seed: 1) { scheduler in
+      let bench = EngineBench(scheduler: scheduler)
+      let claims = Mutex(0)
+      let store = FaultyStore(
+        bench.store,
+        pause: { operation in
+          guard operation == .claim else { return }
+          let number = claims.withLock { count in
+            count += 1
+            return count
+          }
+          // Cut short when the node drains.
+          if number == 2, secondClaim == .hangs { try? await bench.clock.sleep(for: .seconds(20)) }
+        },
+        fault: { operation, number in
+          operation == .claim && number == 2 && secondClaim == .fails ? .before : nil
+        })
+      try await bench.withNode(options: serving, store: store) { node in try await body(bench, node, store) }
     }
   }
 

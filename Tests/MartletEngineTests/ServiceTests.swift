@@ -189,6 +189,32 @@ import Testing
     }
   }
 
+  @Test func `a page of attempts ends after some megabytes, and the next goes on behind it`() throws {
+    var options = SimulatedNode.Options()
+    (options.isWorker, options.isScheduler) = (false, false)
+    try EngineBench.run(options: options) { bench, node in
+      let id = try await bench.submit(node)
+      let lines = [String](repeating: String(repeating: "x", count: 1000), count: 64)
+      for number in 1...140 {
+        let request = ClaimRequest(
+          worker: "w", queues: ["default"], types: [TestHandler.type], limit: 1, token: Int64(number))
+        let task = try #require(try await bench.store.claim([request]).first?.first)
+        _ = try await bench.store.finish([
+          Finish(lease: task.lease, outcome: .released, logs: lines, randomness: 0)
+        ])
+      }
+      let service = node.engine.service
+      let first = try await service.attempts(of: id, after: 0, limit: 1000)
+      let bytes = first.elements.flatMap(\.logs).reduce(0) { $0 + $1.utf8.count }
+      #expect(bytes > 8_000_000 && bytes < 8_500_000)
+      let place = try #require(first.next)
+      let second = try await service.attempts(of: id, after: place, limit: 1000)
+      #expect((first.elements + second.elements).map(\.number) == Array(1...140) && second.next == nil)
+      let some = try await service.attempts(of: id, after: 3, limit: 100)
+      #expect(some.elements.map(\.number) == Array(4...103) && some.next == 103)
+    }
+  }
+
   @Test func `readiness tells of a store that is down`() throws {
     try EngineBench.run { _, node in
       #expect(await node.engine.service.readiness().canServe)

@@ -3,6 +3,7 @@
 import MartletCore
 import MartletEngine
 import MartletTestKit
+import Synchronization
 import Testing
 
 @Suite struct SubmitterTests {
@@ -126,6 +127,63 @@ import Testing
         return
       }
       #expect(names.count == 3 && Set(names) == ["a", "b", "c"])
+    }
+  }
+
+  @Test func `a repetition is told of its own task, though it cannot be read any more`() throws {
+    try simulate(seed: 1) { scheduler in
+      let bench = EngineBench(scheduler: scheduler)
+      let fault = Mutex<Fault?>(nil)
+      let isPruning = Mutex(false)
+      let store = FaultyStore(
+        bench.store,
+        pause: { operation in
+          guard operation == .tasks, isPruning.withLock(\.self) else { return }
+          let policy = RetentionPolicy(success: .zero, dead: .zero, cancelled: .zero, keys: .zero)
+          _ = try? await bench.store.prune(policy, limit: 10)
+        }, fault: { operation, _ in operation == .tasks ? fault.withLock(\.self) : nil })
+      try await bench.withNode(store: store) { node in
+        let request = Self.single(Self.task(key: "k"))
+        let id = try await node.engine.service.submit(request)[0].record.id
+        _ = try await node.engine.service.cancel(id)
+
+        fault.withLock { $0 = .before }
+        do throws(ServiceError) {
+          _ = try await node.engine.service.submit(request)
+          Issue.record("it was read")
+        } catch {
+          guard case .store(.unknownOutcome, let tasks) = error else { throw error }
+          #expect(tasks == [id])
+        }
+        fault.withLock { $0 = nil }
+        isPruning.withLock { $0 = true }
+        let again = try await node.engine.service.submit(request)[0]
+        let stored = try await bench.store.tasks([id])
+        #expect(stored == [nil], "it could be read still")
+        #expect(again.isReplay && again.record.id == id)
+      }
+    }
+  }
+
+  @Test func `a batch has no more than 20,000 dependencies in all`() throws {
+    try EngineBench.run { bench, node in
+      func request(children: Int) -> SubmitRequest {
+        var tasks = (0..<200).map { Self.task("p\($0)") }
+        let parents = tasks.compactMap(\.ref)
+        for number in 0..<children {
+          var child = Self.task("c\(number)")
+          child.dependencies = parents
+          tasks.append(child)
+        }
+        return SubmitRequest(tasks.map { .init($0, fingerprint: Self.one) }, isBatch: true)
+      }
+      let problems = await Self.problems(node, request(children: 101))
+      #expect(problems.map(\.pointer) == ["/tasks"])
+      #expect(problems.first?.detail.contains("20200 dependencies in all") == true)
+      let stored = try await bench.store.list(TaskQuery()).tasks
+      #expect(stored.isEmpty)
+      let accepted = try await node.engine.service.submit(request(children: 100))
+      #expect(accepted.count == 300)
     }
   }
 

@@ -15,8 +15,8 @@ internal import Testing
       let submitted = try await harness.post(
         "/tasks",
         #"""
-        {"type":"resize","payload":{"n": 1.0},"queue":"images","priority":9,"retries":2,"timeoutSeconds":90,
-         "leaseSeconds":12.5,"tags":["a"],"metadata":{"k":"v"}}
+        {"type":"resize","payload":{"n": 1.0},"queue":"images","priority":9,"retries":2,"timeoutSeconds":900,
+         "leaseSeconds":600.5,"tags":["a"],"metadata":{"k":"v"}}
         """#, headers: [("traceparent", trace)])
       let id = try submitted.string("id")
       let reply = try await harness.post(
@@ -28,9 +28,9 @@ internal import Testing
       let task = try #require(lease["task"] as? [String: Any])
       #expect((lease["leaseId"] as? String)?.hasPrefix("\(id).1.") == true)
       #expect(lease["attempt"] as? Int == 1)
-      #expect(lease["expiresAt"] as? String == (ManualTime.start + .milliseconds(12_500)).description)
+      #expect(lease["expiresAt"] as? String == (ManualTime.start + .milliseconds(600_500)).description)
       let expiresIn = try #require(lease["expiresInSeconds"] as? Double)
-      #expect(expiresIn > 0 && expiresIn <= 12.5)
+      #expect(expiresIn > 0 && expiresIn <= 600.5)
       #expect(try #require(try reply.object["heldSeconds"] as? Double) >= 0)
       #expect(task["id"] as? String == id)
       #expect(task["type"] as? String == "resize")
@@ -40,8 +40,8 @@ internal import Testing
       #expect(task["attempt"] as? Int == 1)
       #expect(task["maxAttempts"] as? Int == 3)
       #expect(task["retriesLeft"] as? Int == 2)
-      #expect(task["timeoutSeconds"] as? Double == 90)
-      #expect(task["leaseSeconds"] as? Double == 12.5)
+      #expect(task["timeoutSeconds"] as? Double == 900)
+      #expect(task["leaseSeconds"] as? Double == 600.5)
       #expect(task["tags"] as? [String] == ["a"])
       #expect(task["metadata"] as? [String: String] == ["k": "v"])
       #expect(task["traceparent"] as? String == trace)

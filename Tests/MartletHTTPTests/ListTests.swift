@@ -175,6 +175,20 @@ internal import Testing
     }
   }
 
+  @Test func `a page goes on behind the longest name that a worker can have`() async throws {
+    try await HTTPHarness.run { harness in
+      let long = String(repeating: "\u{1F426}", count: 256)
+      for name in [long, "\u{1F427}"] {
+        try await harness.store.register(.stub(name))
+      }
+      let first = try await harness.get("/workers?limit=1")
+      #expect(try first.data.map { $0["id"] as? String } == [long])
+      let second = try await harness.get("/workers?limit=1&cursor=\(first.string("nextCursor"))")
+      #expect(second.status == 200, "\(second.text)")
+      #expect(try second.data.map { $0["id"] as? String } == ["\u{1F427}"])
+    }
+  }
+
   @Test func `dead letters are the DEAD tasks, with the other filters and no other status`() async throws {
     try await HTTPHarness.run { harness in
       _ = try await harness.submitted()

@@ -51,9 +51,11 @@ internal import Testing
 
   @Test func `a store that cannot be asked is said to be down, and what was counted before stays`() async throws {
     let isDown = Mutex(false)
-    try await HTTPHarness.run(wrap: { store in
-      FaultyStore(store) { operation, _ in isDown.withLock(\.self) && operation == .oldestReady ? .before : nil }
-    }) { harness in
+    try await HTTPHarness.run(
+      wrap: { store in
+        FaultyStore(store) { operation, _ in isDown.withLock(\.self) && operation == .oldestReady ? .before : nil }
+      }, engineClock: PatientClock()
+    ) { harness in
       _ = try await harness.submitted()
       #expect(try await harness.get("/metrics").text.contains("\nmartlet_store_up 1\n"))
       isDown.withLock { $0 = true }
@@ -189,6 +191,19 @@ private actor Gateway {
     isOpen = true
     for continuation in waiting { continuation.resume() }
     waiting = []
+  }
+}
+
+/// The system's clock, but that no patience ends: a store that answers is up, however long the machine takes over it.
+private struct PatientClock: EngineClock {
+  private let clock = SystemClock()
+
+  var now: MonotonicTime { clock.now }
+
+  func sleep(until deadline: MonotonicTime) async throws {
+    // A scrape waits for five seconds.
+    let isPatience = deadline - now > .seconds(4)
+    try await clock.sleep(until: isPatience ? now + .seconds(86_400) : deadline)
   }
 }
 

@@ -104,6 +104,19 @@ struct AccessSettingsTests {
     #expect(empty.map(\.description) == ["server.host = \"\" (--host): must not be empty"])
   }
 
+  @Test("a node that does not take tasks itself lets them call no private addresses, unless it is told to")
+  func privateTargetsOfWorkers() throws {
+    for roles in ["worker", "notifier", "scheduler,worker,notifier"] {
+      let loaded = try load([
+        "MARTLET_SERVER_ROLES": roles, "MARTLET_DATABASE_URL": "postgres://martlet@db/work",
+      ])
+      #expect(loaded.settings.server.isOnLoopback && !loaded.settings.privateTargetsAreAllowed, "\(roles)")
+    }
+    #expect(try load(["MARTLET_SERVER_ROLES": "api,worker"]).settings.privateTargetsAreAllowed)
+    let told = ["MARTLET_SERVER_ROLES": "worker", "MARTLET_NETWORK_ALLOW_PRIVATE_TARGETS": "true"]
+    #expect(try load(told).settings.privateTargetsAreAllowed)
+  }
+
   @Test("open a port for health and metrics where it is asked for, whatever the roles")
   func listeners() throws {
     func ports(_ environment: [String: String]) throws -> [[String: Int]] {

@@ -114,6 +114,9 @@ extension LiveSettings {
     ("server.port", "is each node's own"), ("server.roles", "is each node's own"),
     ("server.tls.certificate", "names files"), ("auth.apiKeys", "decides who"), ("auth.jwt.jwks", "decides who"),
     ("notifications.smtp.host", "goes together with the password"), ("notifications.email.templates", "names files"),
+    ("telemetry.otlp.endpoint", "goes together with the headers"), ("telemetry.otlp.headers", "is secret"),
+    ("events.kafka.brokers", "goes together with the properties"), ("events.kafka.properties", "is secret"),
+    ("config.ssm.endpoint", "says where"),
   ])
   func `what cannot be set for all nodes says why`(key: String, reason: String) {
     #expect(Settings.fault(ofOverride: key, #""x""#)?.hasPrefix(reason) == true)

@@ -199,7 +199,8 @@ private func withBench(
 
   @Test func `a mail server and secrets that were changed are those of the next delivery`() async throws {
     var settings = Settings()
-    let post = try NoticePost(settings: settings)
+    let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let post = try NoticePost(settings: settings, logger: quiet)
     #expect(post.channels == [.webhook])
     settings.notifications.smtp.host = "mail.example.com"
     settings.notifications.email.from = "martlet@example.com"

@@ -1,6 +1,7 @@
 // Notices on their way out of the house: what a receiver gets, what its answers mean, and where nothing is sent.
 
 import Foundation
+import Logging
 import MartletCore
 import MartletEngine
 import NIOHTTP1
@@ -17,11 +18,19 @@ struct NoticePostTests {
     "whsec_" + Data(repeating: 9, count: 32).base64EncodedString(),
   ]
 
+  /// What was written to the log.
+  private final class Lines: Sendable {
+    let all = Mutex<[String]>([])
+  }
+
   private func withPost<Result>(
     _ settings: Settings = Settings(), targets: PrivateTargets = PrivateTargets(areAllowed: true),
-    _ body: (NoticePost) async throws -> Result
+    log: Lines = Lines(), _ body: (NoticePost) async throws -> Result
   ) async throws -> Result {
-    let post = try NoticePost(settings: settings, targets: targets, clock: StoppedClock())
+    let logger = Logger(label: "test") { _ in
+      LineLogHandler(format: .text) { bytes in log.all.withLock { $0.append(String(decoding: bytes, as: UTF8.self)) } }
+    }
+    let post = try NoticePost(settings: settings, targets: targets, clock: StoppedClock(), logger: logger)
     do {
       let result = try await body(post)
       await post.shutdown()
@@ -138,6 +147,42 @@ struct NoticePostTests {
         }
       }
       #expect(server.requests.count == 1)
+    }
+  }
+
+  @Test("goes by new secrets and targets also where templates of mails cannot be read any more, and that is told")
+  func takingOver() async throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("martlet-\(UUID())")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    var before = Settings()
+    before.notifications.webhook.secret = [Self.secrets[0]]
+    before.notifications.smtp.host = "127.0.0.1"
+    before.notifications.email.from = "martlet@example.com"
+    before.notifications.email.templates = folder.path
+    let log = Lines()
+    try await HookServer.run([.reply(204), .reply(204)]) { server in
+      let delivery = delivery(to: NoticeTarget(.webhook(server.url())))
+      try await withPost(before, log: log) { post in
+        #expect(await post.deliver(delivery) == .delivered)
+        try FileManager.default.removeItem(at: folder)
+        var settings = before
+        settings.notifications.webhook.secret = Self.secrets
+        post.take(over: settings)
+        #expect(post.channels == [.webhook, .email], "mails go on with the templates that they had")
+        #expect(await post.deliver(delivery) == .delivered)
+        let signatures = server.requests.compactMap { $0.headers.first(name: "webhook-signature") }
+        #expect(signatures.map { $0.split(separator: " ").count } == [1, 2])
+        let lines = log.all.withLock(\.self)
+        #expect(lines.count == 1 && lines[0].contains("notifications.email.templates cannot be used"), "\(lines)")
+
+        settings.network.allowPrivateTargets = false
+        post.take(over: settings)
+        guard case .refused = await post.deliver(delivery) else {
+          Issue.record("private targets are not allowed any more")
+          return
+        }
+      }
     }
   }
 

@@ -26,6 +26,15 @@ extension Setting {
       "goes together with the password, which whoever can name another server would be sent: set it on each node"
     ),
     ("notifications.email.templates", "names files of each node"),
+    // Their credentials are each node's own: whoever named another place would have them sent there.
+    (
+      "telemetry.otlp",
+      "goes together with the headers, which whoever can name another receiver would be sent: set it on each node"
+    ),
+    (
+      "events.kafka.brokers",
+      "goes together with the properties, and whoever can name other brokers would be shown the password in them: set it on each node"
+    ),
   ]
 }
 

@@ -203,7 +203,7 @@ public struct Settings: Sendable, Hashable {
   /// Where handlers may call.
   public struct Network: Sendable, Hashable {
     /// Whether outgoing calls may go to loopback, private, link-local and metadata addresses. Nil allows it only while the
-    /// server itself listens on loopback without `auth`.
+    /// node itself takes tasks (role `api`), on loopback and without `auth`.
     public var allowPrivateTargets: Bool?
 
     public init(allowPrivateTargets: Bool? = nil) {
@@ -265,8 +265,10 @@ public struct Settings: Sendable, Hashable {
 // MARK: - What the rest of the server reads
 
 extension Settings {
+  /// A node without the role `api` listens for nobody, so that its address says nothing of who submits: its tasks come from
+  /// nodes elsewhere.
   package var privateTargetsAreAllowed: Bool {
-    network.allowPrivateTargets ?? (server.isOnLoopback && !auth.isConfigured)
+    network.allowPrivateTargets ?? (server.roles.contains(.api) && server.isOnLoopback && !auth.isConfigured)
   }
 }
 

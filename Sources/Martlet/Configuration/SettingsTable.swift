@@ -93,7 +93,7 @@ extension Setting {
     Setting(
       "network.allowPrivateTargets", \.network.allowPrivateTargets, .yesOrNo,
       show: { String($0.privateTargetsAreAllowed) },
-      "Whether handlers may call private addresses. By default only while the server listens on loopback without `auth`."
+      "Whether handlers may call private addresses. By default only on a node with the role `api` that listens on loopback without `auth`."
     ),
     Setting("log.level", \.log.level, .choice, "Least important level that is logged."),
     Setting("log.format", \.log.format, .choice, needsRestart: true, "`json` writes one object a line."),

@@ -52,7 +52,9 @@ struct ServerNode: Service {
     engineSettings.sinks = try settings.makeSinks(logger)
     let redis = try await redisBeside(store)
     engineSettings.accelerators = redis?.accelerators
-    let post = settings.server.roles.contains(.notifier) ? try NoticePost(settings: settings, spans: spans) : nil
+    let post =
+      settings.server.roles.contains(.notifier)
+      ? try NoticePost(settings: settings, spans: spans, logger: logger) : nil
     engineSettings.noticeSender = post
     engineSettings.configuration = { [live] in live.component }
     engineSettings.settingsPanel = live

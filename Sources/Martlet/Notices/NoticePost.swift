@@ -2,6 +2,7 @@
 // Standard Webhooks, and mails by the configured mail server. The notifier hands them over one by one.
 
 internal import Foundation
+package import Logging
 package import MartletCore
 package import MartletEngine
 internal import MartletEvents
@@ -12,6 +13,7 @@ package struct NoticePost: NoticeSender {
   private let means: Live<Means>
   private let clock: any EngineClock
   private let spans: SpanSource?
+  private let logger: Logger
 
   /// What one delivery goes by, from its beginning to its end.
   private struct Means: Sendable {
@@ -29,40 +31,68 @@ package struct NoticePost: NoticeSender {
   private static let patience = Duration.seconds(10)
 
   /// - Throws: what is wrong with the settings, which were checked before.
-  package init(settings: Settings, clock: any EngineClock = SystemClock(), spans: SpanSource? = nil) throws {
+  package init(
+    settings: Settings, clock: any EngineClock = SystemClock(), spans: SpanSource? = nil, logger: Logger
+  ) throws {
     try self.init(
-      settings: settings, targets: PrivateTargets(areAllowed: settings.privateTargetsAreAllowed), clock: clock,
-      spans: spans)
+      settings: settings, targets: Self.targets(settings), clock: clock, spans: spans, logger: logger)
   }
 
-  init(settings: Settings, targets: PrivateTargets, clock: any EngineClock, spans: SpanSource? = nil) throws {
+  init(
+    settings: Settings, targets: PrivateTargets, clock: any EngineClock, spans: SpanSource? = nil, logger: Logger
+  ) throws {
     self.spans = spans
+    self.logger = logger
     self.targets = Live(targets)
     http = OutgoingHTTP(targets: self.targets, clock: clock, spans: spans)
     self.clock = clock
-    means = Live(try Self.means(settings))
+    means = Live(
+      Means(
+        secrets: try Self.secrets(settings),
+        mail: try Self.mail(settings) { try settings.notifications.email.mailTemplates() }))
   }
 
-  private static func means(_ settings: Settings) throws -> Means {
-    Means(
-      secrets: try settings.notifications.webhook.secret.map { (text) throws(WebhookProblem) in
-        try WebhookSecret(text)
-      },
-      mail: try settings.notifications.mail.map { smtp in
-        Mail(
-          client: SMTPClient(smtp), from: try MailAddress(smtp.from),
-          templates: try settings.notifications.email.mailTemplates())
-      })
+  private static func targets(_ settings: Settings) -> PrivateTargets {
+    PrivateTargets(
+      areAllowed: settings.privateTargetsAreAllowed, resolve: SystemResolver.ofNotices.addresses(of:))
   }
 
-  /// From the next delivery on; settings that were checked.
+  private static func secrets(_ settings: Settings) throws -> [WebhookSecret] {
+    try settings.notifications.webhook.secret.map { (text) throws(WebhookProblem) in try WebhookSecret(text) }
+  }
+
+  private static func mail(_ settings: Settings, templates: () throws -> MailTemplates) throws -> Mail? {
+    guard let smtp = settings.notifications.mail else { return nil }
+    return Mail(client: SMTPClient(smtp), from: try MailAddress(smtp.from), templates: try templates())
+  }
+
+  /// From the next delivery on; settings that were checked. What cannot be read any more, since a file was changed or taken away
+  /// just now, stays as it was, and keeps nothing else from counting: a secret that is out of use must sign nothing more.
   package func take(over settings: Settings) {
+    targets.replace(with: Self.targets(settings))
+    let former = means.current
+    var means = former
+    do { means.secrets = try Self.secrets(settings) } catch { tell("notifications.webhook.secret", error) }
     do {
-      means.replace(with: try Self.means(settings))
-      targets.replace(with: PrivateTargets(areAllowed: settings.privateTargetsAreAllowed))
+      means.mail = try Self.mail(settings) { try templates(settings, or: former.mail?.templates) }
     } catch {
-      // Templates that were there a moment ago are gone: the next look at the configuration finds that, and tells.
+      tell("notifications.smtp", error)
     }
+    self.means.replace(with: means)
+  }
+
+  /// Those that mails had before, or the built-in ones, where the settings' own cannot be read.
+  private func templates(_ settings: Settings, or former: MailTemplates?) throws -> MailTemplates {
+    do {
+      return try settings.notifications.email.mailTemplates()
+    } catch {
+      tell("notifications.email.templates", error)
+      return try former ?? MailTemplates()
+    }
+  }
+
+  private func tell(_ setting: String, _ error: any Error) {
+    logger.error("\(setting) cannot be used as it is now, and stays as it was: \(error)")
   }
 
   /// Mails only where there is a mail server.

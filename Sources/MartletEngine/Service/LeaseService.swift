@@ -13,6 +13,8 @@ package final class LeaseService: Sendable {
 
   /// Payloads in one answer; the first task goes out however large it is.
   private static let mostPayloadBytes = 32 * 1024 * 1024
+  /// What the first look has found must not wait for the second until its leases end.
+  private static let secondLookPatience = Duration.milliseconds(500)
 
   init(_ parts: EngineParts, broker: ClaimBroker, desk: WorkDesk, book: LeaseBook, workers: RemoteWorkers) {
     self.parts = parts
@@ -30,10 +32,7 @@ package final class LeaseService: Sendable {
     let arrivedAt = parts.clock.now
     workers.asks(request, at: arrivedAt)
     defer { workers.asked(request, at: parts.clock.now) }
-    let claim = ClaimRequest(
-      worker: request.worker, queues: request.queues ?? [ClaimRequest.allQueues], types: request.types,
-      limit: request.limit, ahead: request.ahead, token: 0, isLocal: false)
-    let claimed = await broker.claim(within: request.patience) { claim }
+    let claimed = await claim(request)
     if claimed.tasks.isEmpty, let failure = claimed.failure { throw .store(failure, tasks: []) }
     var (tasks, tooMany) = Task.isCancelled ? ([], claimed.tasks) : Self.fitting(claimed.tasks)
     await giveBack(tooMany)
@@ -51,6 +50,33 @@ package final class LeaseService: Sendable {
     }
     return LeaseGrant(
       tasks: tasks, held: max(.zero, claimed.sentAt - arrivedAt), claimedAt: claimed.sentAt, clock: parts.clock)
+  }
+
+  /// In one look, or in two: before payloads are read nobody knows how large they are, and what one answer cannot carry would be read
+  /// and written for nothing. So the first asks for no more than can be carried of the largest, and where it is full and they were
+  /// small, the second asks for the rest.
+  private func claim(_ request: LeaseRequest) async -> ClaimBroker.Claimed {
+    let largest = max(1, parts.tuning.current.defaults.maxPayloadBytes)
+    let first = min(request.limit, max(1, Self.mostPayloadBytes / largest))
+    var claimed = await broker.claim(within: request.patience) { Self.claim(first, for: request, taken: 0) }
+    let taken = claimed.tasks.count
+    guard taken == first, taken < request.limit, !Task.isCancelled else { return claimed }
+    let bytes = claimed.tasks.reduce(0) { $0 + $1.payload.count }
+    let rest = min(request.limit - taken, (Self.mostPayloadBytes - bytes) / max(1, bytes / taken))
+    guard rest > 0 else { return claimed }
+    let others = await broker.claimOnce(within: Self.secondLookPatience) {
+      Self.claim(rest, for: request, taken: taken)
+    }
+    claimed.tasks += others.tasks  // their leases are counted from too early, which does no harm
+    return claimed
+  }
+
+  /// The worker's free slots come first: what has to wait in it is what goes beyond them.
+  private static func claim(_ limit: Int, for request: LeaseRequest, taken: Int) -> ClaimRequest {
+    let free = max(0, request.limit - request.ahead - taken)
+    return ClaimRequest(
+      worker: request.worker, queues: request.queues ?? [ClaimRequest.allQueues], types: request.types,
+      limit: limit, ahead: max(0, limit - free), token: 0, isLocal: false)
   }
 
   /// Releases tasks that never reached their worker. What cannot be given back ends with its lease.

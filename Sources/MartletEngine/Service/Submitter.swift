@@ -11,6 +11,9 @@ final class Submitter: Sendable {
   private let shortcut: KeyShortcut?
   private let submitting: Coalescer<Submission, SubmissionVerdict>
 
+  /// Dependencies of all tasks of a batch together: they are written in one transaction, and come in one answer as a graph.
+  private static let mostDependencies = 20_000
+
   init(
     _ parts: EngineParts, registry: HandlerRegistry, types: TypeBook, shortcut: KeyShortcut?
   ) {
@@ -213,7 +216,15 @@ final class Submitter: Sendable {
     let nodes = request.items.indices.map { index in
       BatchGraph.Node(ref: request.items[index].task.ref, dependencies: request.items[index].task.dependencies)
     }
-    let graph = BatchGraph(nodes, at: request.place, problems: &problems)
+    // A task that has too many by itself is told so at its own place.
+    let edges = nodes.reduce(0) { $0 + min($1.dependencies.count, BatchGraph.mostDependencies) }
+    if edges > Self.mostDependencies {
+      problems.add(
+        "/tasks",
+        "have \(edges) dependencies in all; a batch may have \(Self.mostDependencies): submit them in several, the later by ids"
+      )
+    }
+    let graph = edges > Self.mostDependencies ? nil : BatchGraph(nodes, at: request.place, problems: &problems)
     checkKeys(of: request, problems: &problems)
     guard let graph, problems.all.isEmpty else {
       hasOthers = hasOthers || problems.all.count > count
@@ -375,12 +386,16 @@ final class Submitter: Sendable {
       } catch {
         // They are stored: nobody may be told that they are not, and repeat a request that has no key.
         throw .store(
-          .unknownOutcome("the tasks are stored, but could not be read: \(error.message)"), tasks: told.map(\.record.id)
-        )
+          .unknownOutcome("the tasks are stored, but could not be read: \(error.message)"),
+          tasks: told.indices.map { earlier[$0] ?? told[$0].record.id })
       }
       for (index, record) in zip(uncertain, records) {
         // Deleted since: as it was accepted is as much as there is to say.
-        if let record { told[index].record = record }
+        if let record {
+          told[index].record = record
+        } else if let id = earlier[index] {
+          told[index].record.id = id
+        }
       }
     }
     ring(for: told)

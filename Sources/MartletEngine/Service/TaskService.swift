@@ -148,16 +148,33 @@ package final class TaskService: Sendable {
     }
   }
 
-  /// First to last, those after a number; 1…1000 of them.
+  /// First to last, those after a number; 1…1000 of them, or as many as some megabytes hold: each may have 64 KiB of log lines.
   package func attempts(
     of id: TaskID, after number: Int, limit: Int, as caller: Credential = .unguarded
   ) async throws(ServiceError) -> HistoryPage<AttemptRecord> {
     try await check(id, for: caller)
-    return try await found(
-      store("attempts") { (store) throws(StoreError) in
-        try await store.attempts(of: id, after: number, limit: limit)
-      })
+    var page = HistoryPage<AttemptRecord>([], next: number)
+    var bytes = 0
+    while let place = page.next, page.elements.count < limit, bytes < Self.pageBytes {
+      let wanted = min(limit - page.elements.count, Self.attemptsAtOnce)
+      let piece = try await found(
+        store("attempts") { (store) throws(StoreError) in
+          try await store.attempts(of: id, after: place, limit: wanted)
+        })
+      let fitting = piece.elements.prefix { attempt in
+        defer { bytes += attempt.size }
+        return bytes < Self.pageBytes
+      }
+      page.elements += fitting
+      page.next = fitting.count < piece.elements.count ? fitting.last?.number : piece.next
+    }
+    return page
   }
+
+  /// The attempt that goes beyond it is the last of its page, as in lists.
+  private static let pageBytes = 8 * 1024 * 1024
+  /// Nearly every history is whole after one call of the store.
+  private static let attemptsAtOnce = 64
 
   /// In order, those after a sequence; 1…1000 of them.
   package func events(
@@ -340,5 +357,13 @@ package final class TaskService: Sendable {
     var sums = Dictionary(uniqueKeysWithValues: TaskStatus.allCases.map { ($0, 0) })
     for count in counts { sums[count.status, default: 0] += count.count }
     return sums
+  }
+}
+
+extension AttemptRecord {
+  /// About as many bytes as it takes in an answer.
+  fileprivate var size: Int {
+    let error = error.map { $0.message.utf8.count + ($0.stack?.utf8.count ?? 0) } ?? 0
+    return logs.reduce(256 + error) { $0 + $1.utf8.count }
   }
 }

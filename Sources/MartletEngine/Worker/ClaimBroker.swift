@@ -14,6 +14,7 @@ package final class ClaimBroker: Sendable {
   private let state = Mutex(State())
   /// How long a ring may be missed: the truth is found by looking.
   private let pollInterval: Duration
+  private let onReturned: @Sendable (Set<Lane>) -> Void
 
   private struct State {
     var nextID = 0
@@ -52,15 +53,17 @@ package final class ClaimBroker: Sendable {
     package var failure: StoreError?
   }
 
+  /// - Parameter onReturned: told where tasks are READY again that were given back.
   package init(
     source: any WorkSource, clock: any EngineClock, random: RandomSource, logger: Logger,
-    pollInterval: Duration = .seconds(1)
+    pollInterval: Duration = .seconds(1), onReturned: @escaping @Sendable (Set<Lane>) -> Void = { _ in }
   ) {
     self.source = source
     self.clock = clock
     self.random = random
     self.logger = logger
     self.pollInterval = pollInterval
+    self.onReturned = onReturned
   }
 
   /// At least one task as soon as there is one; none when the caller's task is cancelled or the broker closes.
@@ -75,8 +78,21 @@ package final class ClaimBroker: Sendable {
     within patience: Duration, _ request: @escaping @Sendable () -> ClaimRequest
   ) async -> Claimed {
     guard patience > .zero else { return await claim(isForOneLook: true, request) }
-    return await withTaskGroup(of: Claimed?.self) { group in
-      group.addTask { await self.claim(request) }
+    return await claim(isForOneLook: false, within: patience, request)
+  }
+
+  /// What one look finds; none where that is not over within `patience`.
+  package func claimOnce(
+    within patience: Duration, _ request: @escaping @Sendable () -> ClaimRequest
+  ) async -> Claimed {
+    await claim(isForOneLook: true, within: patience, request)
+  }
+
+  private func claim(
+    isForOneLook: Bool, within patience: Duration, _ request: @escaping @Sendable () -> ClaimRequest
+  ) async -> Claimed {
+    await withTaskGroup(of: Claimed?.self) { group in
+      group.addTask { await self.claim(isForOneLook: isForOneLook, request) }
       group.addTask { [clock] in
         try? await clock.sleep(for: patience)  // cancelled: there is something, or nobody waits any more
         return nil
@@ -236,7 +252,9 @@ package final class ClaimBroker: Sendable {
     guard !unwanted.isEmpty else { return }
     let finishes = unwanted.map { Finish(lease: $0.lease, outcome: .released, randomness: random.fraction()) }
     do throws(StoreError) {
-      _ = try await source.finish(finishes)
+      let verdicts = try await source.finish(finishes)
+      let ready = zip(unwanted, verdicts).filter { $1 == .applied(.ready) }.map(\.0)
+      if !ready.isEmpty { onReturned(Set(ready.map { Lane(queue: $0.queue, type: $0.type) })) }
     } catch {
       logger.warning("could not give back \(unwanted.count) tasks: \(error.message); their leases will end")
     }

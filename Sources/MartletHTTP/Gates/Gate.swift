@@ -5,6 +5,7 @@ internal import HTTPTypes
 internal import Logging
 internal import MartletCore
 internal import MartletEngine
+internal import Synchronization
 
 final class Gate: Sendable {
   /// What a request that may go on is carried out with.
@@ -21,7 +22,13 @@ final class Gate: Sendable {
   private let bootstrap: CredentialDigest?
   private let requests: TokenBuckets<String>
   private let shared: (any SharedBuckets)?
+  /// Of keys that the store did not know.
   private let failures: TokenBuckets<ClientAddress>
+  /// Of tokens, and of texts that are no keys: those cost no call of the store, and must not bar keys that would.
+  private let cheapFailures: TokenBuckets<ClientAddress>
+  /// Look-ups under way for addresses that have failed too often.
+  private let overdrafts = Mutex(0)
+  private static let mostOverdrafts = 2
   /// Nil: requests are not counted.
   private let limit: Live<(rate: RateLimit, fields: RateLimitFields)?>
 
@@ -50,6 +57,7 @@ final class Gate: Sendable {
     self.limit = Live(limit.map { ($0, RateLimitFields($0)) })
     requests = TokenBuckets(clock: clock)
     failures = TokenBuckets(clock: clock)
+    cheapFailures = TokenBuckets(clock: clock)
   }
 
   /// Counts requests by this from now on; nil counts none.
@@ -131,24 +139,42 @@ final class Gate: Sendable {
     }
   }
 
-  /// An attempt that fails costs its address a token; without one a key is not looked up, as that would cost the store. A token's
-  /// signature costs nobody but this node: it is checked all the same, or one stranger behind a proxy shut out all new tokens.
+  /// An attempt that fails costs its address a token. Without one all are looked at still, or one stranger behind a proxy shut out all
+  /// others: what costs nobody but this node at once, keys a few at a time, whatever their addresses, since they cost the store.
   private func lookUp(
     _ presented: Presented, _ digest: CredentialDigest, from address: ClientAddress?
   ) async throws(Problem) -> Credential {
-    if presented.kind == .key, let address { try check(failures.level(address, configuration.failedAttempts)) }
+    guard let address else { return try await lookUp(presented, digest) }
+    guard presented.kind == .key, keys != nil, APIKeyText.isWellFormed(presented.text) else {
+      return try await lookUp(presented, digest, from: address, countedIn: cheapFailures)
+    }
+    let level = failures.level(address, configuration.failedAttempts)
+    if level.isEnough { return try await lookUp(presented, digest, from: address, countedIn: failures) }
+    let isLetThrough = overdrafts.withLock { count in
+      guard count < Self.mostOverdrafts else { return false }
+      count += 1
+      return true
+    }
+    guard isLetThrough else { throw Self.tooManyFailures(level) }
+    defer { overdrafts.withLock { $0 -= 1 } }
+    return try await lookUp(presented, digest, from: address, countedIn: failures)
+  }
+
+  private func lookUp(
+    _ presented: Presented, _ digest: CredentialDigest, from address: ClientAddress,
+    countedIn failures: TokenBuckets<ClientAddress>
+  ) async throws(Problem) -> Credential {
     do throws(Problem) {
       return try await lookUp(presented, digest)
     } catch {
-      if let address, error.code == .unauthenticated {
-        try check(failures.take(address, configuration.failedAttempts))
-      }
-      throw error
+      guard error.code == .unauthenticated else { throw error }
+      let level = failures.take(address, configuration.failedAttempts)
+      throw level.isEnough ? error : Self.tooManyFailures(level)
     }
   }
 
-  private func check(_ level: TokenBucket.Level) throws(Problem) {
-    guard level.isEnough else { throw .rateLimited("too many failed attempts from this address", level) }
+  private static func tooManyFailures(_ level: TokenBucket.Level) -> Problem {
+    .rateLimited("too many failed attempts from this address", level)
   }
 
   private func lookUp(_ presented: Presented, _ digest: CredentialDigest) async throws(Problem) -> Credential {

@@ -105,12 +105,27 @@ extension API {
 
   func graph(_ call: Call) async throws(Problem) -> Answer {
     guard let id = TaskID(call.parameter) else { throw .noGraph(call.parameter) }
+    let graph: TaskGraph
     do {
-      let graph = try await serve { () async throws(ServiceError) in try await tasks.graph(id, as: call.credential) }
-      return .json(capacity: 256 + 128 * (graph.members.count + graph.edges.count)) { graph.writeFields(to: &$0) }
+      graph = try await serve { () async throws(ServiceError) in try await tasks.graph(id, as: call.credential) }
     } catch {
       throw error.code == .notFound ? .noGraph(call.parameter) : error
     }
+    return try Self.answer(graph)
+  }
+
+  /// Tasks and edges of a graph that one answer tells: about 10 MB. Every batch fits; single tasks that join it may make it larger.
+  static let mostOfGraph = 100_000
+
+  static func answer(_ graph: TaskGraph) throws(Problem) -> Answer {
+    let count = graph.members.count + graph.edges.count
+    guard count <= mostOfGraph else {
+      throw Problem(
+        .invalid,
+        "the graph has \(graph.members.count) tasks and \(graph.edges.count) edges, and an answer tells \(mostOfGraph) of both together: list its tasks by GET /tasks?graphId=\(graph.id)"
+      )
+    }
+    return .json(capacity: min(256 + 128 * count, 1024 * 1024)) { graph.writeFields(to: &$0) }
   }
 
   private func steered(_ call: Call) throws(Problem) -> TaskID {

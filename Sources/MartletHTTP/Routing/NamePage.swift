@@ -38,7 +38,8 @@ private struct PlaceCursor {
   let after: String
 
   private static let version = "p"
-  private static let longest = 2048
+  /// A worker's name of 256 characters, of four bytes each.
+  private static let longest = 1 + 2 * 4 * 256
 
   init(after: String) {
     self.after = after

@@ -32,6 +32,8 @@ final class Node: Sendable {
     let environment = [
       "MARTLET_SERVER_PORT": "0", "MARTLET_SERVER_ROLES": roles, "MARTLET_DATABASE_URL": database,
       "MARTLET_WORKERS_CONCURRENCY": "8",
+      // Receivers of the tests are on this machine, and not every node is asked by it alone.
+      "MARTLET_NETWORK_ALLOW_PRIVATE_TARGETS": "true",
     ]
     self.environment = environment.merging(place?.settings ?? [:]) { $1 }
   }

@@ -244,26 +244,73 @@ internal import Testing
         try reply.expectProblem(429, "rate-limited")
         #expect(reply.header("retry-after") == "1")
       }
-      #expect(book.asked == asked + 3)
       #expect(try await harness.get("/tasks", headers: known).status == 200)
       #expect(try await harness.get("/tasks").status == 401)
 
-      // Whoever else comes from this address, as behind a proxy, needs no more than a good token.
+      // Whoever else comes from this address, as behind a proxy, needs no more than a good token or key.
       let fresh = bearer(try Mint.hs256.token(Mint.claims(sub: "bob", roles: #""viewer""#)))
       #expect(try await harness.get("/tasks", headers: fresh).status == 200)
       let expired = bearer(try Mint.hs256.token(Mint.claims(exp: -1)))
-      try await harness.get("/tasks", headers: expired).expectProblem(429, "rate-limited")
-      try await harness.get("/tasks", headers: [("X-API-Key", book.add(["viewer"]))]).expectProblem(429, "rate-limited")
-      #expect(book.asked == asked + 3)
+      #expect(try await harness.get("/tasks", headers: [("X-API-Key", book.add(["viewer"]))]).status == 200)
+      #expect(book.asked == asked + 7)
+      try await harness.get("/tasks", headers: expired).expectProblem(401, "unauthenticated")
 
       clock.advance(by: .seconds(1))
-      try await harness.get("/tasks", headers: bearer("nonsense")).expectProblem(401, "unauthenticated")
+      for _ in 0..<3 {
+        try await harness.get("/tasks", headers: bearer("nonsense")).expectProblem(401, "unauthenticated")
+      }
       try await harness.get("/tasks", headers: bearer("nonsense")).expectProblem(429, "rate-limited")
+      try await harness.get("/tasks", headers: [("X-API-Key", "mk_nonsense")]).expectProblem(429, "rate-limited")
       clock.advance(by: .seconds(5))
       for _ in 0..<3 { try await harness.get("/tasks", headers: bearer("x")).expectProblem(401, "unauthenticated") }
       // Not fresh any more, but known.
       #expect(try await harness.get("/tasks", headers: [("X-API-Key", key)]).status == 200)
     }
+  }
+
+  @Test func `what cannot be a credential is limited by itself, and bars no key that nobody has seen yet`() async throws
+  {
+    let book = MemoryAPIKeyBook()
+    let auth = AuthConfiguration(
+      jwt: .init(secret: Mint.secret), apiKeys: true, failedAttempts: RateLimit(perSecond: 1, burst: 2))
+    let harness = try await GateHarness(auth, book: book)
+    let address = "192.0.2.1"
+    for code in [Problem.Code.unauthenticated, .unauthenticated, .rateLimited, .rateLimited] {
+      await expectRefusal(code) { () async throws(Problem) in try await harness.admit(token: "x", from: address) }
+    }
+    await expectRefusal(.rateLimited) { () async throws(Problem) in
+      try await harness.admit(key: "mk_nonsense", from: address)
+    }
+    // An attempt that the store has to answer is the first of its kind.
+    for code in [Problem.Code.unauthenticated, .unauthenticated, .rateLimited] {
+      await expectRefusal(code) { () async throws(Problem) in
+        try await harness.admit(key: APIKeyText.make(), from: address)
+      }
+    }
+    #expect(book.asked == 3)
+  }
+
+  @Test func `for addresses that have failed too often keys are looked up two at a time`() async throws {
+    let book = MemoryAPIKeyBook()
+    let auth = AuthConfiguration(apiKeys: true, failedAttempts: RateLimit(perSecond: 1, burst: 1))
+    let harness = try await GateHarness(auth, book: book)
+    for address in ["192.0.2.1", "192.0.2.2"] {
+      await expectRefusal { () async throws(Problem) in try await harness.admit(key: APIKeyText.make(), from: address) }
+      await book.question()
+    }
+    book.hold()
+    let (first, second, third) = (book.add(["viewer"]), book.add(["viewer"]), book.add(["viewer"]))
+    async let one = harness.admit(key: first, from: "192.0.2.1")
+    await book.question()
+    async let other = harness.admit(key: second, from: "192.0.2.2")
+    await book.question()
+    await expectRefusal(.rateLimited, "too many failed attempts") { () async throws(Problem) in
+      try await harness.admit(key: third, from: "192.0.2.1")
+    }
+    #expect(book.asked == 4)
+    book.release()
+    _ = try await (one, other)
+    #expect(try await harness.admit(key: third, from: "192.0.2.1").actor == "key:mailer")
   }
 
   @Test func `a server fetches its keys by itself`() async throws {

@@ -75,28 +75,46 @@ internal import Testing
   @Test(arguments: Trouble.allCases)
   func `the last good keys stay while new ones cannot be had, which is told once`(trouble: Trouble) async throws {
     let mint = Mint.es256("e")
-    let isDown = Mutex(false)
-    try await serving({ _ in
-      isDown.withLock(\.self) ? trouble.answer : .json(200, Mint.jwks(mint))
-    }) { server, harness in
-      _ = try await harness.admit(token: try mint.token())
-      await harness.clock.nap(of: .seconds(300))
-      isDown.withLock { $0 = true }
-      harness.clock.advance(by: .seconds(300))
-      for _ in 0..<3 {
+    // Connecting has ten seconds: where a loaded machine needs more for the first keys, it is begun anew.
+    var hasKeys = false
+    for _ in 0..<10 where !hasKeys {
+      let isDown = Mutex(false)
+      try await serving({ _ in
+        isDown.withLock(\.self) ? trouble.answer : .json(200, Mint.jwks(mint))
+      }) { _, harness in
+        let token = try mint.token()
+        hasKeys = try await isAdmitted(token, by: harness)
+        guard hasKeys else { return }
+        await harness.clock.nap(of: .seconds(300))
+        isDown.withLock { $0 = true }
+        harness.clock.advance(by: .seconds(300))
+        for _ in 0..<3 {
+          await harness.clock.nap(of: .seconds(30))
+          harness.clock.advance(by: .seconds(30))
+        }
         await harness.clock.nap(of: .seconds(30))
-        harness.clock.advance(by: .seconds(30))
-      }
-      await harness.clock.nap(of: .seconds(30))
-      let fresh = try mint.token(Mint.claims(sub: "bob"))
-      #expect(try await harness.admit(token: fresh).actor == "token:bob")
-      #expect(harness.log.lines.count { $0.hasPrefix("warning: the keys for tokens cannot be read") } == 1)
-      #expect(harness.log.lines.contains { $0.contains("the last good ones stay in force") })
+        let fresh = try mint.token(Mint.claims(sub: "bob"))
+        #expect(try await harness.admit(token: fresh).actor == "token:bob")
+        #expect(harness.log.lines.count { $0.hasPrefix("warning: the keys for tokens cannot be read") } == 1)
+        #expect(harness.log.lines.contains { $0.contains("the last good ones stay in force") })
 
-      isDown.withLock { $0 = false }
-      harness.clock.advance(by: .seconds(30))
-      await harness.clock.nap(of: .seconds(300))
-      #expect(harness.log.lines.last == "info: the keys for tokens can be read again")
+        isDown.withLock { $0 = false }
+        harness.clock.advance(by: .seconds(30))
+        await harness.clock.nap(of: .seconds(300))
+        #expect(harness.log.lines.last == "info: the keys for tokens can be read again")
+      }
+    }
+    #expect(hasKeys, "the keys could not be read")
+  }
+
+  /// False where there are no keys yet.
+  private func isAdmitted(_ token: String, by harness: GateHarness) async throws(Problem) -> Bool {
+    do throws(Problem) {
+      _ = try await harness.admit(token: token)
+      return true
+    } catch {
+      guard error.code == .authUnavailable else { throw error }
+      return false
     }
   }
 
