@@ -49,6 +49,7 @@ struct MartletCommand: AsyncParsableCommand {
     ])
 
   static func main() async {
+    MemoryArenas.limit()
     signal(SIGPIPE, SIG_IGN)  // `Console` sees a closed pipe as an error of its own
     Foundation.exit(await status(of: Array(CommandLine.arguments.dropFirst())))
   }
