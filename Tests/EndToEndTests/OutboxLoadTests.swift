@@ -35,16 +35,22 @@ extension EndToEnd {
         try await eventually("a relay attends") { try await Self.teller(relays) != nil }
 
         let api = try #require(taker.api)
-        let pause = Duration.milliseconds(Int.random(in: 200...2000, using: &random))
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        let all = tasks * Self.writers * Self.eventsOfTask
+        // Early enough that there is more to come whenever the relay has caught up.
+        let first = Int.random(in: 1...all / 4, using: &random)
+        var killsAtWork = try await withThrowingTaskGroup(of: Bool.self) { group in
           for _ in 0..<Self.writers {
-            group.addTask { try await Self.write(tasks, to: api) }
+            group.addTask {
+              try await Self.write(tasks, to: api)
+              return false
+            }
           }
           group.addTask {
-            try await Task.sleep(for: pause)
-            try await Self.killTeller(relays, settings, while: { try await Self.told(database) == 0 })
+            try await Self.killTeller(relays, settings, database) { told, waiting in
+              told < first || waiting == 0 && told < all
+            }
           }
-          try await group.waitForAll()
+          return try await group.reduce(0) { $0 + ($1 ? 1 : 0) }
         }
         try await api.allAreAtRest()
         // Each that takes over dies in the middle of what is left to tell.
@@ -52,7 +58,8 @@ extension EndToEnd {
         for _ in 0..<furtherKills {
           let most = try await Self.waiting(database)
           let left = Int.random(in: 0...most, using: &random)
-          try await Self.killTeller(relays, settings, while: { try await Self.waiting(database) > left })
+          let wasAtWork = try await Self.killTeller(relays, settings, database) { _, waiting in waiting > left }
+          if wasAtWork { killsAtWork += 1 }
         }
         try await eventually("all is told", within: .seconds(900)) { try await Self.waiting(database) == 0 }
 
@@ -74,7 +81,8 @@ extension EndToEnd {
           if heard[id] != Array(1...length) { faults.append("\(id): \(heard[id] ?? []) of \(length)") }
         }
         Chaos.report(
-          [("kills of the relay that told", 1 + furtherKills)],
+          // One that dies with nothing left to tell is no fault.
+          [("kills of the relay that told, with entries waiting", killsAtWork)],
           checked: [
             ("events", heard.values.reduce(0) { $0 + $1.count }), ("tasks", lengths.count), ("told twice", repeated),
           ])
@@ -96,14 +104,22 @@ extension EndToEnd {
       }
     }
 
-    /// Kills whoever delivers, once `isTooEarly` is over, and starts it again.
+    /// Kills whoever delivers, once `isTooEarly` of what was told and what waits is over, and starts it again.
+    /// - Returns: whether entries were waiting right before and right after.
     private static func killTeller(
-      _ relays: [Node], _ settings: [String: String], while isTooEarly: () async throws -> Bool
-    ) async throws {
-      try await eventually("it is time") { try await !isTooEarly() }
-      let teller = try await eventually("somebody tells") { try await Self.teller(relays) }
+      _ relays: [Node], _ settings: [String: String], _ database: DatabaseServer, while isTooEarly: (Int, Int) -> Bool
+    ) async throws -> Bool {
+      let teller = try await eventually("it is time, and somebody tells", within: .seconds(900)) {
+        () async throws -> Node? in
+        let waiting = try await Self.waiting(database)
+        let told = try await Self.told(database)
+        return isTooEarly(told, waiting) ? nil : try await Self.teller(relays)
+      }
+      let before = try await Self.waiting(database)
       try await teller.kill()
+      let after = try await Self.waiting(database)
       try await teller.start(settings)
+      return before > 0 && after > 0
     }
 
     private static func teller(_ relays: [Node]) async throws -> Node? {

@@ -44,6 +44,10 @@ extension MemoryState {
     for task in added { settleNew(task.id, now: now) }
     // A repetition is answered with the time of the first acceptance: that is what was written.
     let at = accepted.first.flatMap { tasks[$0.id]?.record.createdAt } ?? now
+    if sabotage == .swapsAnswers, !earlier.isEmpty {
+      defer { sabotaged.replayed = earlier }
+      if sabotaged.replayed.count == earlier.count { return .replayed(at: at, earlier: sabotaged.replayed) }
+    }
     return earlier.isEmpty ? .accepted(at: at) : .replayed(at: at, earlier: earlier)
   }
 
@@ -63,7 +67,9 @@ extension MemoryState {
     }
     if !task.notify.isEmpty { hasReceivers = true }
     if task.concurrencyKey != nil { hasKeys = true }
+    if sabotage == .storesOtherwise, task.id.low % 8 == 0 { (task.priority, task.retries) = (5, 3) }
     tasks[task.id] = MemoryTask(task, unmet: Set(unmet), now: now)
+    if sabotage == .dropsDelays { tasks[task.id]?.record.availableAt = now }
   }
 
   /// Of those that it depends on some may have failed already.

@@ -49,7 +49,7 @@ struct MemoryState {
     for candidate in candidates {
       if claimed.count >= request.limit { break }
       let id = candidate.record.id
-      if candidate.isExpired(now: now) {
+      if candidate.isExpired(now: now), sabotage != .startsExpired {
         tasks[id]?.expire(now: now)
         settle(after: id, now: now)
       } else if candidate.hasLostWorker && claimed.count >= request.limit - request.ahead {
@@ -97,6 +97,7 @@ struct MemoryState {
 
   private mutating func start(_ id: TaskID, for request: ClaimRequest, now: Timestamp) -> ClaimedTask? {
     tasks[id]?.begin(worker: request.worker, token: request.token, now: now)
+    if sabotage == .rewritesEvents { tasks[id]?.takeOver() }
     return given(id, to: request, now: now)
   }
 
@@ -117,7 +118,7 @@ struct MemoryState {
     guard let task = tasks[id],
       task.holds(renewal.lease) || sabotage == .renewsWithoutFence && task.lease != nil
     else { return .lost }
-    let expiresAt = task.leaseEnd(now: now)
+    let expiresAt = sabotage == .renewsPastTimeout ? now + task.record.lease : task.leaseEnd(now: now)
     if sabotage != .forgetsRenewal { tasks[id]?.lease?.expiresAt = expiresAt }
     if let progress = renewal.progress { tasks[id]?.record.progress = progress }
     tasks[id]?.add(renewal.logs)
@@ -133,6 +134,7 @@ struct MemoryState {
     guard var task = tasks[lease.task] else { return .lost }
     sabotaged.isReport = true
     if task.holds(lease) || sabotage == .finishesWithoutFence && task.lease != nil {
+      if sabotage == .forgetsRequests { task.record.cancelRequested = false }
       task.end(
         finish.outcome, logs: finish.logs, randomness: finish.randomness, by: task.record.worker ?? "",
         token: lease.token, now: now)
@@ -146,6 +148,7 @@ struct MemoryState {
         && $0.record.outcome == finish.outcome.attemptOutcome
     }
     if isRepetition, sabotage == .countsParentsTwice { countAgain(lease.task, now: now) }
+    if !isRepetition, sabotage == .rewritesAttempts { tasks[lease.task]?.rewrite(finish, now: now) }
     return isRepetition ? .applied(task.record.status) : .lost
   }
 
@@ -232,6 +235,9 @@ struct MemoryState {
       case .patch(let patch): Self.apply(patch, to: &task, by: command.actor, now: now)
       }
     guard isDone else { return .illegal(status) }
+    if sabotage == .forgetsCancels, case .cancel = command.action, now.milliseconds % 4 == 0 {
+      return .done(task.record)
+    }
     let isForgotten = sabotage == .auditsApart && now.milliseconds % 8 == 0
     if task.record != tasks[command.task]?.record, !isForgotten { write(command.note(), now: now) }
     tasks[command.task] = task

@@ -166,3 +166,21 @@ struct MemoryTask {
     }
   }
 }
+
+// MARK: Bugs on purpose
+
+extension MemoryTask {
+  /// For `Sabotage.rewritesAttempts`.
+  mutating func rewrite(_ finish: Finish, now: Timestamp) {
+    guard let place = attempts.firstIndex(where: { $0.record.number == finish.lease.attempt }),
+      attempts[place].record.outcome != nil
+    else { return }
+    attempts[place].record.outcome = finish.outcome.attemptOutcome
+    attempts[place].record.finishedAt = now
+  }
+
+  /// For `Sabotage.rewritesEvents`.
+  mutating func takeOver() {
+    for place in events.indices where events[place].type == .started { events[place].actor = record.worker ?? "" }
+  }
+}

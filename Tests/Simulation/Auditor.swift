@@ -11,6 +11,8 @@ package final class Auditor: StepObserver {
     var tasks: [TaskID: TaskImage] = [:]
     /// Those that retention has deleted, as they were then, and when.
     var deleted: [TaskID: (image: TaskImage, at: Timestamp)] = [:]
+    /// Of those that were asked to wait: until when, counted from what was asked for.
+    var notBefore: [TaskID: Timestamp] = [:]
     /// Tasks of ticks.
     var ticks: [String: TaskID] = [:]
     var jobs: [TaskID: BulkWatch] = [:]

@@ -10,7 +10,8 @@ internal import Synchronization
 protocol SimulatedProcess: AnyObject, Sendable {
   var process: Int { get }
   var isCrashed: Bool { get }
-  func wasPaused(within span: Duration) -> Bool
+  /// It stands still, or has gone on in this very instant.
+  var isBehind: Bool { get }
   func crash()
 }
 
@@ -32,14 +33,22 @@ final class Judge: Sendable {
 
   struct Submission {
     var belief = Belief.refused
-    var ids: Set<TaskID> = []
+    /// What the client wanted.
+    var tasks: [NewTask] = []
+    /// What it was told, once or several times: its tasks in their order.
+    var answers: [[TaskID]] = []
     var key: String?
   }
 
   /// Commands of one kind for one task.
   struct Commands {
-    var acknowledged = 0
     var unknown = 0
+    /// Acknowledged with the task as it was then.
+    var answers: [TaskRecord] = []
+    /// Refused, for the task was so.
+    var refusals: [TaskStatus] = []
+
+    var acknowledged: Int { answers.count }
   }
 
   private struct State {
@@ -58,10 +67,13 @@ final class Judge: Sendable {
     var attempt: Int
     var process: Int
     var isStubborn: Bool
+    /// Another attempt has begun meanwhile: it has to end as soon as its process goes on.
+    var isOverlapped = false
   }
 
-  /// The name of the metadata by which a task tells which submission made it.
+  /// The names of the metadata by which a task tells which submission made it, and as which of its tasks.
   static let mark = "submission"
+  static let place = "place"
 
   init(scheduler: Scheduler, counters: Counters) {
     self.scheduler = scheduler
@@ -76,11 +88,18 @@ final class Judge: Sendable {
 
   // MARK: Clients
 
-  func acknowledged(_ number: Int, _ ids: [TaskID], key: String?) {
+  /// A client says this once or several times.
+  func wanted(_ number: Int, _ tasks: [NewTask], key: String?) {
+    state.withLock { state in
+      state.submissions[number, default: Submission()].tasks = tasks
+      state.submissions[number]?.key = key
+    }
+  }
+
+  func acknowledged(_ number: Int, _ ids: [TaskID]) {
     state.withLock { state in
       state.submissions[number, default: Submission()].belief = .acknowledged
-      state.submissions[number]?.ids.formUnion(ids)
-      state.submissions[number]?.key = key
+      state.submissions[number]?.answers.append(ids)
       state.acknowledged += ids
     }
   }
@@ -103,14 +122,17 @@ final class Judge: Sendable {
 
   func commanded(_ id: TaskID, _ kind: String, _ result: Result<TaskRecord, ServiceError>, isDead: Bool) {
     state.withLock { state in
+      var known = state.commands[id]?[kind] ?? Commands()
       switch result {
-      case .success: state.commands[id, default: [:]][kind, default: Commands()].acknowledged += 1
+      case .success(let record): known.answers.append(record)
       case .failure(.store(.unknownOutcome, _)):
         counters.count("command of unknown outcome")
-        state.commands[id, default: [:]][kind, default: Commands()].unknown += 1
-      case .failure where isDead: state.commands[id, default: [:]][kind, default: Commands()].unknown += 1
+        known.unknown += 1
+      case .failure where isDead: known.unknown += 1
+      case .failure(.invalidState(let status, _)): known.refusals.append(status)
       case .failure: break
       }
+      state.commands[id, default: [:]][kind] = known
     }
   }
 
@@ -128,27 +150,47 @@ final class Judge: Sendable {
   func began(_ context: AttemptContext, on process: Int, isStubborn: Bool) {
     state.withLock { state in
       guard let own = state.processes[process], !own.isCrashed else { return }
-      for other in state.running[context.taskID] ?? [] {
+      var new = Running(attempt: context.attempt, process: process, isStubborn: isStubborn)
+      for index in state.running[context.taskID, default: []].indices {
+        guard let other = state.running[context.taskID]?[index] else { continue }
         guard let its = state.processes[other.process], !its.isCrashed else { continue }
         counters.count("overlap")
-        // The earlier attempt should have been stopped, unless it does not listen or its node stood still.
+        // The earlier attempt should have been stopped, unless it does not listen or its process stands still. What it missed
+        // meanwhile it does before time goes on.
         let earlierIsOther = other.attempt < context.attempt
         let earlier = earlierIsOther ? its : own
-        if !(earlierIsOther && other.isStubborn), !earlier.wasPaused(within: .seconds(15)) {
+        if !(earlierIsOther && other.isStubborn), !earlier.isBehind {
           state.violations.append(
             Violation(
               "G2", "attempt \(context.attempt) of \(context.taskID) began while attempt \(other.attempt) still ran",
               tasks: [context.taskID]))
         }
+        if earlierIsOther {
+          state.running[context.taskID]?[index].isOverlapped = true
+        } else {
+          new.isOverlapped = true
+        }
       }
-      state.running[context.taskID, default: []].append(
-        Running(attempt: context.attempt, process: process, isStubborn: isStubborn))
+      state.running[context.taskID, default: []].append(new)
     }
   }
 
   func ended(_ context: AttemptContext, on process: Int) {
     state.withLock { state in
-      state.running[context.taskID]?.removeAll { $0.attempt == context.attempt && $0.process == process }
+      let all = state.running[context.taskID] ?? []
+      guard let index = all.firstIndex(where: { $0.attempt == context.attempt && $0.process == process }) else {
+        return
+      }
+      state.running[context.taskID]?.remove(at: index)
+      guard all[index].isOverlapped, !all[index].isStubborn, let own = state.processes[process], !own.isCrashed else {
+        return
+      }
+      counters.count("overlapped attempt stopped")
+      guard !own.isBehind else { return }
+      state.violations.append(
+        Violation(
+          "G2", "attempt \(context.attempt) of \(context.taskID) went on beside another when its process did",
+          tasks: [context.taskID]))
     }
   }
 
@@ -198,44 +240,13 @@ final class Judge: Sendable {
     let state = state.withLock(\.self)
     if let first = state.violations.first { throw first }
     let tasks = auditor.all
-    try checkSubmissions(state, tasks, auditor)
+    try checkSubmissions(state.submissions, tasks, auditor)
     try checkActions(on: auditor)
     for task in tasks.values.sorted(by: { $0.record.id < $1.record.id }) {
       try check(task, effects: state.effects[task.record.id] ?? [])
       try checkCommands(state.commands[task.record.id] ?? [:], task)
     }
     counters.count("world ended well")
-  }
-
-  private func checkSubmissions(_ state: State, _ tasks: [TaskID: TaskImage], _ auditor: Auditor) throws(Violation) {
-    var made: [Int: [TaskID]] = [:]
-    for task in tasks.values where task.record.scheduleName == nil {
-      let id = task.record.id
-      guard let number = task.record.metadata[Self.mark].flatMap({ Int($0) }),
-        let submission = state.submissions[number]
-      else { throw Violation("G1", "stored and never submitted", tasks: [id]) }
-      made[number, default: []].append(id)
-      if submission.belief == .refused {
-        throw Violation("G1", "submission \(number) was refused for good, and is stored", tasks: [id])
-      }
-      if submission.belief == .unknown { counters.count("unknown submission that had been stored") }
-    }
-    for (number, submission) in state.submissions {
-      if submission.belief == .unknown, made[number] == nil {
-        counters.count("unknown submission that had not been stored")
-      }
-      for id in submission.ids where tasks[id] == nil {
-        throw Violation("G1", "acknowledged and lost: submission \(number)", tasks: [id])
-      }
-      guard let key = submission.key else { continue }
-      // A key lives as long as its task: only after that one has gone it may stand for another.
-      let ids = (made[number] ?? []).sorted()
-      for (first, second) in zip(ids, ids.dropFirst()) {
-        guard let gone = auditor.deletedAt(first), let next = tasks[second], gone <= next.record.createdAt else {
-          throw Violation("G5", "two tasks of the key \(key)", tasks: ids)
-        }
-      }
-    }
   }
 
   private func check(_ task: TaskImage, effects: [Int]) throws(Violation) {
@@ -259,32 +270,5 @@ final class Judge: Sendable {
     if record.status == .cancelled { counters.count("cancelled \(record.reason?.rawValue ?? "?")") }
     if task.attempts.contains(where: { $0.outcome == .snoozed }) { counters.count("snoozed") }
     if task.attempts.contains(where: { $0.outcome == .released }) { counters.count("released") }
-  }
-
-  /// Each acknowledged command has happened once, each of unknown outcome at most once, and nothing else has.
-  private func checkCommands(_ commands: [String: Commands], _ task: TaskImage) throws(Violation) {
-    let id = task.record.id
-    func bounds(_ kind: String) -> ClosedRange<Int> {
-      let known = commands[kind] ?? Commands()
-      return known.acknowledged...known.acknowledged + known.unknown
-    }
-    let isInBulk = task.events.contains { $0.actor.hasPrefix(World.bulkActor) }
-    let events = task.events.filter { !$0.actor.hasPrefix(World.bulkActor) }
-    let retries = events.count { $0.type == .retried }
-    guard bounds("retry").contains(retries) else {
-      throw Violation("G11", "retried \(retries) times by hand, of \(bounds("retry"))", tasks: [id])
-    }
-    let patches = events.count { $0.type == .updated && $0.cause != "cancel requested" }
-    guard bounds("patch").contains(patches) else {
-      throw Violation("G11", "patched \(patches) times, of \(bounds("patch"))", tasks: [id])
-    }
-    // To cancel what is cancelled changes nothing, so that only the upper bound is sure.
-    let cancels = events.count { $0.type == .updated && $0.cause == "cancel requested" }
-    guard cancels <= bounds("cancel").upperBound else {
-      throw Violation("G11", "cancelled \(cancels) times, of \(bounds("cancel"))", tasks: [id])
-    }
-    if task.record.reason == .requested, bounds("cancel").upperBound == 0, !isInBulk {
-      throw Violation("G11", "cancelled on request, and nobody asked", tasks: [id])
-    }
   }
 }

@@ -20,7 +20,7 @@ final class RemoteProcess: SimulatedProcess {
   private struct State {
     var isCrashed = false
     var isPaused = false
-    var lastPause: Int64?
+    var changedAt: Int64?
   }
 
   /// - Parameter nodes: those that it can reach now.
@@ -80,26 +80,23 @@ final class RemoteProcess: SimulatedProcess {
   func pause() {
     state.withLock { state in
       state.isPaused = true
-      state.lastPause = scheduler.now
+      state.changedAt = scheduler.now
     }
     scheduler.pause(process)
   }
 
   func resume() {
     state.withLock { state in
-      if state.isPaused { state.lastPause = scheduler.now }
+      guard state.isPaused else { return }
       state.isPaused = false
+      state.changedAt = scheduler.now
     }
     scheduler.resume(process)
   }
 
   var isCrashed: Bool { state.withLock { $0.isCrashed } }
 
-  func wasPaused(within span: Duration) -> Bool {
-    state.withLock { state in
-      state.isPaused || state.lastPause.map { .nanoseconds(scheduler.now - $0) < span } ?? false
-    }
-  }
+  var isBehind: Bool { state.withLock { $0.isPaused || $0.changedAt == scheduler.now } }
 }
 
 /// The lease protocol over a network that lies.

@@ -51,11 +51,14 @@ struct Rules {
     for problem in HistoryRules.problems(of: record, events: after.events, attempts: after.attempts) {
       require(false, "G3", problem, id)
     }
-    guard let before else { return }
+    guard let before else {
+      let now = step.now
+      require(record.createdAt == now, "G1", "accepted at \(now), and stored as of \(record.createdAt)", id)
+      state.notBefore[id] = record.delay.map { now + $0 }
+      return
+    }
     let old = before.events.count
-    require(
-      after.events.count >= old && after.events.prefix(old).last == before.events.last, "G3", "its history was changed",
-      id)
+    require(after.events.starts(with: before.events), "G3", "its history was changed", id)
     for (ended, now) in zip(before.attempts, after.attempts) where ended.outcome != nil {
       require(ended == now, "G3", "attempt \(ended.number) was changed after its end", id)
     }
@@ -72,9 +75,50 @@ struct Rules {
           "attempt \(before.record.attempt) was ended by a report under another lease", id)
       }
     }
+    checkRunning(from: before, to: after)
+    noteTime(of: after, told: told)
     if before.record.status == .running, record.status == .running {
       require(before.token == after.token, "G3", "a lease was given to somebody else while it stood", id)
     }
+  }
+
+  /// A cancel that was asked for while it ran is what it ends as, unless it succeeds; and no lease goes past its attempt's timeout.
+  private mutating func checkRunning(from before: TaskImage, to after: TaskImage) {
+    let id = after.record.id
+    if before.record.status == .running, before.record.cancelRequested, after.record.status != .running {
+      require(
+        after.record.status == .cancelled || after.record.status == .success, "G11",
+        "its cancel had been asked for, and it became \(after.record.status.rawValue)", id)
+    }
+    if let end = after.leaseEnd, let begun = after.attempts.last?.startedAt {
+      require(end <= begun + after.record.timeout, "G4", "its lease goes past its attempt's timeout", id)
+    }
+  }
+
+  /// Until when it must not begin, by what was asked for rather than by what the store has made of it.
+  private mutating func noteTime(of task: TaskImage, told: ArraySlice<TaskEvent>) {
+    let id = task.record.id
+    for event in told {
+      switch event.type {
+      case .retried: state.notBefore[id] = nil
+      case .updated where event.cause?.contains("availableAt") == true: state.notBefore[id] = nil
+      case .snoozed, .retry: state.notBefore[id] = leastWait(of: task).map { step.now + $0 }
+      default: break
+      }
+    }
+  }
+
+  /// What the report that has just ended its attempt asked for, or its retries' least delay.
+  private func leastWait(of task: TaskImage) -> Duration? {
+    if case .finish(let finishes, _) = step.call {
+      let own = finishes.first { $0.lease.task == task.record.id && $0.lease.token == task.reportedUnder.last }
+      switch own?.outcome {
+      case .snoozed(let duration)?: return duration
+      case .failed(_, .retryAfter(let duration))?: return duration
+      default: break
+      }
+    }
+    return task.record.backoff.delay(beforeRetry: failuresOfBudget(task), randomness: 1)
   }
 
   /// Attempts are counted when they are claimed; snoozes and releases cost nothing; nothing else gives or takes any.
@@ -210,6 +254,10 @@ struct Rules {
     require(before.record.status == .ready, "G3", "claimed while \(before.record.status.rawValue)", task.id)
     require(task.lease.token == request.token, "G3", "claimed under another's token", task.id)
     require(before.record.availableAt <= step.now, "G8", "begun before its time", task.id)
+    if let early = state.notBefore[task.id].map({ $0 - step.now }) {
+      require(early <= .zero, "G8", "begun \(early) before the time that was asked for", task.id)
+    }
+    require(!before.record.cancelRequested, "G11", "begun though its cancel had been asked for", task.id)
     if before.record.attempt == 0, let end = before.record.expiresAt {
       require(end > step.now, "G8", "begun for the first time after it had expired", task.id)
     }

@@ -21,7 +21,8 @@ package struct Swarm: Sendable {
     "hint lost",
     "what stands beside forgot", "history told", "event delivered twice", "notice delivered", "notice delivered twice",
     "history in the stream", "action in bulk done", "action in bulk of unknown outcome", "acted at a rate", "purged",
-    "act in the audit",
+    "act in the audit", "overlapped attempt stopped", "answer held against its submission",
+    "task held against what was wanted", "cancel acknowledged and done",
   ]
 
   package var neverHappened: [String] {
@@ -69,11 +70,14 @@ package struct Swarm: Sendable {
     }
   }
 
-  /// The first of these seeds that finds a bug put in on purpose; nil if none does.
-  package static func find(_ sabotage: Sabotage, in seeds: ClosedRange<UInt64>) -> (tried: Int, trial: Trial)? {
+  /// The first of these seeds that finds a bug put in on purpose, as the breach that it is; nil if none does.
+  package static func find(
+    _ sabotage: Sabotage, as promises: Set<String>? = nil, in seeds: ClosedRange<UInt64>
+  ) -> (tried: Int, trial: Trial)? {
+    let promises = promises ?? sabotage.promises
     for (index, seed) in seeds.enumerated() {
       let trial = Trial.run(Plan(seed: seed), sabotage: sabotage)
-      if case .broken = trial.verdict { return (index + 1, trial) }
+      if case .broken(let violation) = trial.verdict, promises.contains(violation.promise) { return (index + 1, trial) }
     }
     return nil
   }

@@ -12,6 +12,15 @@ package struct Trial: Sendable {
 
     package var isWell: Bool { if case .well = self { true } else { false } }
 
+    /// It went wrong in the same way: another promise that breaks is another story.
+    func isLike(_ other: Verdict) -> Bool {
+      switch (self, other) {
+      case (.broken(let own), .broken(let its)): own.promise == its.promise
+      case (.odd, .odd), (.well, .well): true
+      default: false
+      }
+    }
+
     package var sentence: String {
       switch self {
       case .well: "all is well"
@@ -42,7 +51,7 @@ package struct Trial: Sendable {
     return Trial(plan: plan, verdict: verdict, chronicle: chronicle)
   }
 
-  /// The same seed with as little as it takes to go wrong: one after the other, what can be left out is.
+  /// The same seed with as little as it takes to go wrong in the same way: one after the other, what can be left out is.
   package func shortened(sabotage: Sabotage? = nil) -> Trial {
     var shortest = self
     var tries: [(inout Plan) -> Void] = Plan.Feature.allCases.map { feature in { $0.features.remove(feature) } }
@@ -57,7 +66,7 @@ package struct Trial: Sendable {
           || plan.trouble != shortest.plan.trouble
       else { continue }
       let trial = Trial.run(plan, sabotage: sabotage)
-      if !trial.verdict.isWell { shortest = trial }
+      if trial.verdict.isLike(verdict) { shortest = trial }
     }
     return shortest
   }

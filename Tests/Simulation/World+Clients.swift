@@ -94,20 +94,25 @@ extension World {
 
   private func submit(_ number: Int, _ tasks: [NewTask], key: String?) async {
     guard let node = anyNode() else { return }
-    let items = tasks.map { task in
+    let tasks = tasks.enumerated().map { place, task in
       var task = task
+      task.metadata[Judge.place] = String(place)
       task.idempotencyKey = key
-      return SubmitRequest.Item(task, fingerprint: key.map { Array($0.utf8) } ?? [])
+      return task
     }
+    judge.wanted(number, tasks, key: key)
+    let items = tasks.map { SubmitRequest.Item($0, fingerprint: key.map { Array($0.utf8) } ?? []) }
     do throws(ServiceError) {
       let told = try await node.engine.service.submit(SubmitRequest(items, isBatch: items.count > 1))
-      judge.acknowledged(number, told.map(\.record.id), key: key)
+      judge.acknowledged(number, told.map(\.record.id))
     } catch {
       judge.answered(number, error, isDead: node.isCrashed)
     }
   }
 
   // MARK: Steering
+
+  static let patchedPriority = 9
 
   func steer() async throws {
     for _ in 0..<20 {
@@ -118,7 +123,7 @@ extension World {
       case 1: await command("retry", on: id) { (service) throws(ServiceError) in try await service.retry(id) }
       default:
         await command("patch", on: id) { (service) throws(ServiceError) in
-          try await service.patch(id, with: TaskPatch(priority: 9, available: .now))
+          try await service.patch(id, with: TaskPatch(priority: Self.patchedPriority, available: .now))
         }
       }
       counters.count("steered")
@@ -160,10 +165,14 @@ extension World {
     for name in ["schedule-0", "schedule-1"] { try await delete(name) }
   }
 
-  private func newSchedule(_ name: String) -> NewSchedule {
+  static let scheduledTask: NewTask = {
     var task = NewTask(type: ScriptedHandler.type, payload: Script(kind: .succeeds, milliseconds: 20).json)
     task.leaseSeconds = 2
-    var schedule = NewSchedule(name: name, task: task)
+    return task
+  }()
+
+  private func newSchedule(_ name: String) -> NewSchedule {
+    var schedule = NewSchedule(name: name, task: Self.scheduledTask)
     schedule.everySeconds = Double(2 + random.below(4))
     schedule.overlap = random.below(2) == 0 ? .allow : .skip
     return schedule

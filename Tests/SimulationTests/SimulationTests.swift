@@ -24,9 +24,15 @@ import Testing
   }
 
   @Test(arguments: Sabotage.allCases)
-  func `a bug put in on purpose is found`(_ sabotage: Sabotage) async {
+  func `a bug put in on purpose is found as the breach that it is`(_ sabotage: Sabotage) async {
     let found = await onThread { Swarm.find(sabotage, in: 1...500) }
     #expect(found != nil)
+  }
+
+  @Test func `a world that breaks another promise has not found a bug`() async {
+    // One that claims twice breaks G3 from the first world on, and has nothing to do with schedules.
+    let found = await onThread { Swarm.find(.claimsTwice, as: ["G8"], in: 1...3) }
+    #expect(found == nil)
   }
 
   @Test func `the same seed is the same world, and another plan of it a smaller one`() async throws {

@@ -32,7 +32,7 @@ import Testing
   @Test(arguments: stores)
   func `of a report and a rescue at once exactly one ends the attempt`(store: StoreUnderTest) async throws {
     try await store.onBench { bench in
-      for round in 1...100 {
+      for round in 1...rounds(100) {
         let claimed = try await bench.running(.stub(round, retries: 0))
         bench.advance(.seconds(30))
         async let reported = bench.finish(claimed.lease, .success)
@@ -47,13 +47,10 @@ import Testing
   }
 
   @Test(arguments: stores)
-  func `of a report and a cancel at once the first to commit decides`(store: StoreUnderTest) async throws {
+  func `of a failure and a cancel at once the first to commit decides`(store: StoreUnderTest) async throws {
     try await store.onBench { bench in
-      for round in 1...100 {
-        let claimed = try await bench.running(.stub(round))
-        async let reported = bench.finish(claimed.lease, .failed)
-        async let steered = bench.steer(.cancel, .stub(round))
-        let (verdict, steering) = (try await reported, try await steered)
+      for round in 1...rounds(100) {
+        let (verdict, steering) = try await Self.race(.failed, with: .cancel, in: round, on: bench)
         let task = try await bench.record(.stub(round))
         // Either the cancel found it running and the failure ended it, or the failure made it RETRY and the cancel ended that.
         #expect(task.status == .cancelled)
@@ -65,6 +62,43 @@ import Testing
         #expect(told.status == (task.cancelRequested ? .running : .cancelled))
       }
     }
+  }
+
+  @Test(arguments: stores)
+  func `of a success and a cancel at once the success stays one, and the cancel is told which came first`(
+    store: StoreUnderTest
+  ) async throws {
+    try await store.onBench { bench in
+      for round in 1...rounds(100) {
+        let (verdict, steering) = try await Self.race(.success, with: .cancel, in: round, on: bench)
+        let task = try await bench.record(.stub(round))
+        // Either the cancel found it running and was too late for the work, or it found the success.
+        #expect(task.status == .success)
+        #expect(task.reason == nil)
+        #expect(verdict == .applied(.success))
+        switch steering {
+        case .done(let told):
+          #expect(told.status == .running)
+          #expect(told.cancelRequested && task.cancelRequested)
+        case .illegal(let status):
+          #expect(status == .success)
+          #expect(!task.cancelRequested)
+        case .notFound, nil: Issue.record("the cancel was answered \(String(describing: steering))")
+        }
+        // One end, and none of it taken back.
+        #expect(try await bench.events(.stub(round)).count { $0.type == .succeeded || $0.type == .cancelled } == 1)
+      }
+    }
+  }
+
+  /// A report and a command for one running task, at the same instant.
+  private static func race(
+    _ outcome: Outcome, with action: Steering.Action, in round: Int, on bench: StoreBench
+  ) async throws -> (FinishVerdict?, SteeringVerdict?) {
+    let claimed = try await bench.running(.stub(round))
+    async let reported = bench.finish(claimed.lease, outcome)
+    async let steered = bench.steer(action, .stub(round))
+    return (try await reported, try await steered)
   }
 
   @Test(arguments: stores)

@@ -37,5 +37,10 @@ func event(
   TaskEvent(sequence: sequence, type: type, at: at, actor: actor, cause: cause)
 }
 
-/// How often what happens at the same instant is tried; `MARTLET_RACES=5000` for a long look.
-let races = ProcessInfo.processInfo.environment["MARTLET_RACES"].flatMap(Int.init) ?? 20
+/// How often what happens at the same instant is tried; `MARTLET_RACES=10000` for a long look (docs/verification.md).
+let races = rounds(20)
+
+/// The same, where every run has other than twenty of them.
+func rounds(_ usual: Int) -> Int {
+  ProcessInfo.processInfo.environment["MARTLET_RACES"].flatMap(Int.init) ?? usual
+}

@@ -66,6 +66,53 @@ package enum Sabotage: String, CaseIterable, Sendable {
   case auditsApart
   /// Whether it was committed is not known, and it is taken for a failure.
   case takesUnknownForFailure
+  /// A repeated submission is told of the task of the key that was repeated before.
+  case swapsAnswers
+  /// Of tasks that are read together each is told as another.
+  case mixesUpReads
+  /// Now and then a task is stored with the priority and the retries of the defaults.
+  case storesOtherwise
+  /// The delay that was asked for is forgotten.
+  case dropsDelays
+  /// What has expired is begun all the same.
+  case startsExpired
+  /// A lease is renewed past the end of its attempt's time.
+  case renewsPastTimeout
+  /// A report that comes too late is refused, and written into the attempt that has ended.
+  case rewritesAttempts
+  /// A worker that takes over stands in the events of the attempts before its own.
+  case rewritesEvents
+  /// Now and then a cancel is acknowledged and not done.
+  case forgetsCancels
+  /// A running task's cancel is forgotten when its attempt ends.
+  case forgetsRequests
+  /// A process that stood still does not know it: its clock stood, too.
+  case stopsClocks
+}
+
+extension Sabotage {
+  /// What it has to be found as, by the numbers of docs/guarantees.md: a world that breaks another promise has not found it.
+  package var promises: Set<String> {
+    switch self {
+    case .forgetsSubmission, .takesUnknownForFailure, .mixesUpReads, .storesOtherwise: ["G1"]
+    case .overstatesLeases, .leaksSlots, .stopsClocks: ["G2"]
+    case .finishesWithoutFence, .renewsWithoutFence, .claimsTwice, .cancelsSuccess, .rewritesAttempts, .rewritesEvents:
+      ["G3"]
+    case .forgetsRenewal, .rescuesWithoutLook, .renewsPastTimeout: ["G4"]
+    case .checksKeysOutside, .swapsAnswers: ["G5"]
+    case .writesHalfABatch: ["G6"]
+    case .tellsAfterCommit, .settlesUndelivered, .readsByCursor: ["G7"]
+    case .startsEarly, .ticksTwice, .dropsDelays, .startsExpired: ["G8"]
+    case .countsAtFailure, .chargesForSnoozes: ["G9"]
+    case .countsParentsTwice, .missesParents, .neverReleasesHeld: ["G10"]
+    case .forgetsCancels, .forgetsRequests: ["G11"]
+    case .prunesParents, .prunesUntold: ["G15"]
+    case .overbooksSlots: ["G19"]
+    case .losesPlace, .actsOnLater, .leavesOut, .ignoresRate: ["G20"]
+    case .auditsApart: ["G21"]
+    case .noticesOnlyReports: ["G24"]
+    }
+  }
 }
 
 /// What a sabotaged model remembers to do wrong.
@@ -74,6 +121,8 @@ struct SabotageMemory {
   var overdue: Set<TaskID> = []
   var leaked: [MemoryLine: Int] = [:]
   var cursors: [String: Int64] = [:]
+  /// What the last repeated submission had made.
+  var replayed: [Int: TaskID] = [:]
   /// Of the transaction under way: it is a report, and it has told somebody of an end.
   var isReport = false
   var hasSettled = false

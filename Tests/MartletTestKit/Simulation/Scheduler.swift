@@ -167,16 +167,20 @@ package struct ProcessClock: EngineClock {
   private let scheduler: Scheduler
   private let origin: Int64
   private let drift: Int64
+  private let stops: ClockStops?
 
-  /// - Parameter drift: by how many millionths it is too fast.
-  package init(scheduler: Scheduler, origin: Duration = .zero, drift: Int64 = 0) {
+  /// - Parameters:
+  ///   - drift: by how many millionths it is too fast.
+  ///   - stops: for `Sabotage.stopsClocks`.
+  package init(scheduler: Scheduler, origin: Duration = .zero, drift: Int64 = 0, stops: ClockStops? = nil) {
     self.scheduler = scheduler
     self.drift = drift
+    self.stops = stops
     self.origin = origin.components.seconds * 1_000_000_000 + origin.components.attoseconds / 1_000_000_000
   }
 
   package var now: MonotonicTime {
-    let now = scheduler.now
+    let now = scheduler.now - (stops?.total ?? 0)
     return MonotonicTime(nanoseconds: now + now / 1_000_000 * drift + origin)
   }
 
@@ -185,8 +189,24 @@ package struct ProcessClock: EngineClock {
     guard !overflow, target < .max / 2 else { return try await scheduler.sleep(until: .max) }
     // Rounded up: whoever wakes must find that its time has come.
     let own = drift == 0 ? target : target / (1_000_000 + drift) * 1_000_000 + 1_000_000
-    try await scheduler.sleep(until: own)
+    var stopped = stops?.total ?? 0
+    try await scheduler.sleep(until: own + stopped)
+    while let total = stops?.total, total > stopped {
+      stopped = total
+      try await scheduler.sleep(until: own + stopped)
+    }
   }
+}
+
+/// How long a process stood still altogether, for a clock that does not go on meanwhile.
+package final class ClockStops: Sendable {
+  private let nanoseconds = Atomic<Int64>(0)
+
+  package init() {}
+
+  package var total: Int64 { nanoseconds.load(ordering: .relaxed) }
+
+  package func add(_ more: Int64) { nanoseconds.add(more, ordering: .relaxed) }
 }
 
 /// Runs `body` as process 0 of a simulation, to its end.

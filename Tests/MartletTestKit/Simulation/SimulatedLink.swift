@@ -201,7 +201,8 @@ package final class SimulatedLink: TaskStore {
     }
   }
   package func tasks(_ ids: [TaskID]) async throws(StoreError) -> [TaskRecord?] {
-    try await call { (store) throws(StoreError) in try await store.tasks(ids) }
+    let records = try await call { (store) throws(StoreError) in try await store.tasks(ids) }
+    return sabotage == .mixesUpReads ? records.reversed() : records
   }
   package func list(_ query: TaskQuery) async throws(StoreError) -> TaskPage {
     try await call { (store) throws(StoreError) in try await store.list(query) }

@@ -13,13 +13,14 @@ package final class SimulatedNode: Sendable {
   package let metrics = PrometheusRegistry()
   private let executor: ProcessExecutor
   private let stopped = Alarm()
+  private let stops: ClockStops?
   private let state = Mutex(State())
 
   private struct State {
     var isCrashed = false
-    /// The latest virtual time at which the node was paused, if ever.
-    var lastPause: Int64?
     var isPaused = false
+    /// When it was last paused or went on, if ever.
+    var changedAt: Int64?
   }
 
   package struct Options: Sendable {
@@ -55,7 +56,9 @@ package final class SimulatedNode: Sendable {
   ) throws {
     self.process = process
     executor = ProcessExecutor(scheduler: scheduler, process: process)
-    let clock = ProcessClock(scheduler: scheduler, origin: .seconds(1000 * process), drift: options.drift)
+    stops = options.sabotage == .stopsClocks ? ClockStops() : nil
+    let clock = ProcessClock(
+      scheduler: scheduler, origin: .seconds(1000 * process), drift: options.drift, stops: stops)
     link = SimulatedLink(
       store, process: process, wire: options.wire, post: options.post, clock: clock, random: random, counters: counters,
       sabotage: options.sabotage)
@@ -109,25 +112,25 @@ package final class SimulatedNode: Sendable {
   package func pause() {
     state.withLock { state in
       state.isPaused = true
-      state.lastPause = executor.scheduler.now
+      state.changedAt = executor.scheduler.now
     }
     executor.scheduler.pause(process)
   }
 
   package func resume() {
     state.withLock { state in
+      guard state.isPaused else { return }
       state.isPaused = false
-      state.lastPause = executor.scheduler.now
+      if let since = state.changedAt { stops?.add(executor.scheduler.now - since) }
+      state.changedAt = executor.scheduler.now
     }
     executor.scheduler.resume(process)
   }
 
   package var isCrashed: Bool { state.withLock { $0.isCrashed } }
 
-  /// Paused now, or resumed less than `span` ago.
-  package func wasPaused(within span: Duration) -> Bool {
-    state.withLock { state in
-      state.isPaused || state.lastPause.map { .nanoseconds(executor.scheduler.now - $0) < span } ?? false
-    }
+  /// It stands still, or has gone on in this very instant: what it should have done meanwhile it does only now.
+  package var isBehind: Bool {
+    state.withLock { $0.isPaused || $0.changedAt == executor.scheduler.now }
   }
 }
