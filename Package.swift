@@ -400,7 +400,7 @@ let package = Package(
 )
 
 // `scripts/sanitize` builds the engine and the stores with their tests and nothing else: under a sanitizer all is dear.
-if Context.environment["MARTLET_SANITIZE"] != nil {
+if let sanitizer = Context.environment["MARTLET_SANITIZE"] {
   let kept: Set = [
     "CPostgres", "CStrays", "ChildProcess", "MartletCore", "MartletCoreTests", "MartletEngine", "MartletEngineTests",
     "MartletMetricsTests", "MartletPostgres", "MartletPostgresTests", "MartletSQLite", "MartletSQLiteTests",
@@ -412,6 +412,10 @@ if Context.environment["MARTLET_SANITIZE"] != nil {
     // A transfer from store to store is the composition root's.
     target.exclude = ["TransferTests.swift"]
     target.dependencies.removeAll { if case .byNameItem("Martlet", _) = $0 { true } else { false } }
+  }
+  if sanitizer == "thread" {
+    package.targets.append(.target(name: "CWatchedMutex", path: "Tests/CWatchedMutex"))
+    for target in package.targets where target.name == "MartletTestKit" { target.dependencies.append("CWatchedMutex") }
   }
 }
 
