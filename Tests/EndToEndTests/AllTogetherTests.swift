@@ -2,6 +2,7 @@
 // listens to the stream. Each is killed in its turn under load. In the end every acknowledged task is final, and everybody has
 // heard of everything.
 
+internal import ChildProcess
 internal import Foundation
 internal import KafkaBroker
 internal import MailServer
@@ -219,7 +220,8 @@ extension EndToEnd {
       private let lives: Mutex<[MailServer]>
 
       init() async throws {
-        let server = try await MailServer.start()
+        // Not one of those that the system gives to whoever asks while it is away.
+        let server = try await MailServer.start(port: freePort())
         port = server.port
         lives = Mutex([server])
       }

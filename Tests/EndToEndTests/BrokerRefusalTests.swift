@@ -23,7 +23,8 @@ extension EndToEnd {
         try await server.api.task(id, becomes: "SUCCESS")
         let detail = try await eventually("the trouble is told") { () -> String? in
           let ready = try await server.api.get("/health/ready")
-          #expect(ready.status == 200, "the node can serve", sourceLocation: sourceLocation)
+          #expect(try ready.isReadyButForStore(), "the node can serve", sourceLocation: sourceLocation)
+          guard ready.status == 200 else { return nil }
           let component = try ready.json()["components"]?.elements?.first { $0["name"]?.string == sink }
           return component?["status"]?.string == "failing" ? component?["detail"]?.string : nil
         }

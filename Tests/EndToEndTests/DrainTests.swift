@@ -22,7 +22,7 @@ extension EndToEnd {
       try await Scene.play { scene in
         let gate = scene.file("gate")
         let file = DatabaseFile(url: scene.file("martlet.db"), scene: scene)
-        let settings = ["MARTLET_WORKERS_CONCURRENCY": "8", "MARTLET_WORKERS_SHUTDOWN_GRACE_SECONDS": "0.5"]
+        let settings = ["MARTLET_WORKERS_CONCURRENCY": "8", "MARTLET_WORKERS_SHUTDOWN_GRACE_SECONDS": "5"]
         // One in forty waits for the gate, which opens in the second life; until then it has to be given back.
         let load = Load { number in
           let path = number % 40 == 39 ? gate.path : "/"

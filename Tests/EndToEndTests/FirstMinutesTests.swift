@@ -15,7 +15,7 @@ extension EndToEnd {
         let server = try await scene.serve()
         #expect(server.api.address.hasPrefix("http://127.0.0.1:"))
         #expect(server.database == scene.file("martlet.db").path)
-        #expect(try await server.api.get("/health/ready").status == 200)
+        try await server.api.becomesReady()
         #expect(server.program.errors == "")
       }
     }

@@ -1,6 +1,7 @@
 // Notices from outside: each ending reaches its receivers, whoever is killed, slow or away meanwhile, under one id and signed so that a
 // receiver that knows the specification alone believes it.
 
+internal import ChildProcess
 internal import Foundation
 internal import MailServer
 internal import MartletCore
@@ -177,7 +178,8 @@ private final class Receiver {
   var address: String { "http://127.0.0.1:\(port)" }
 
   static func start(_ scene: Scene, _ secrets: [String]) async throws -> Receiver {
-    let program = try launch(scene, secrets, port: 0)
+    // Not one of those that the system gives to whoever asks while it is away.
+    let program = try launch(scene, secrets, port: freePort())
     return Receiver(scene, secrets, program, port: try await listening(scene))
   }
 

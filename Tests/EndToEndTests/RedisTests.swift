@@ -173,14 +173,20 @@ extension EndToEnd {
       let environment = [
         "MARTLET_AUTH_BOOTSTRAP_KEY": key, "MARTLET_RATE_LIMIT_PER_SECOND": "0.001", "MARTLET_RATE_LIMIT_BURST": "20",
       ]
-      try await Self.playing(environment) { stage in
-        let apis = stage.nodes.compactMap { $0.api.map { API(address: $0.address, key: key) } }
-        var statuses: [Int] = []
-        for number in 0..<30 { statuses.append(try await apis[number % 2].get("/tasks").status) }
-        #expect(statuses == Array(repeating: 200, count: 20) + Array(repeating: 429, count: 10))
-        await stage.redis.kill()
-        #expect(try await apis[0].get("/tasks").status == 200, "its own bucket is full")
+      let expected = Array(repeating: 200, count: 20) + Array(repeating: 429, count: 10)
+      var statuses: [Int] = []
+      // Where Redis does not answer within a second a node counts by itself: on a loaded machine it may take another try.
+      for _ in 0..<3 where statuses != expected {
+        statuses = []
+        try await Self.playing(environment) { stage in
+          let apis = stage.nodes.compactMap { $0.api.map { API(address: $0.address, key: key) } }
+          for number in 0..<30 { statuses.append(try await apis[number % 2].get("/tasks").status) }
+          guard statuses == expected else { return }
+          await stage.redis.kill()
+          #expect(try await apis[0].get("/tasks").status == 200, "its own bucket is full")
+        }
       }
+      #expect(statuses == expected)
     }
 
     private static let flushes = 20
@@ -222,10 +228,10 @@ extension EndToEnd {
         return sum
       }
 
+      /// Of a node that can serve.
       func component(of node: Node) async throws -> JSONSlice? {
-        let reply = try await node.api?.get("/health/ready")
-        #expect(reply?.status == 200)
-        return try reply?.json()["components"]?.elements?.first { $0["name"]?.string == "redis" }
+        let reply = try await #require(node.api).becomesReady()
+        return try reply.json()["components"]?.elements?.first { $0["name"]?.string == "redis" }
       }
 
       func isTold(of trouble: Bool) async throws {

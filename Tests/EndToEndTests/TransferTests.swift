@@ -84,7 +84,8 @@ extension EndToEnd {
       #expect(try finish.json()["data"]?.elements?.first?["state"]?.string == "APPLIED", "\(finish.text)")
       // What the killed server ran is taken back when its lease has ended, and made again.
       try await api.task(tasks.running, becomes: "SUCCESS")
-      #expect(try await api.attempts(of: tasks.running).map { $0["outcome"]?.string } == ["LOST", "SUCCESS"])
+      let outcomes = try await api.outcomes(of: tasks.running)
+      #expect(outcomes.areSuccessAfterLost, "\(outcomes)")
       // The dead parent is mended, and its graph goes on to its end.
       #expect(try await api.task(tasks.child)["status"]?.string == "PENDING")
       #expect(try await api.post("/tasks/\(tasks.parent)/retry").status == 200)
@@ -120,7 +121,6 @@ extension EndToEnd {
 
     @Test func `a transfer that is killed is recognised, and begun anew`() async throws {
       try await Scene.play { scene in
-        let database = try await DatabaseServer(on: PostgresServer.shared)
         let file = "sqlite:\(scene.file("martlet.db").path)"
         let old = try await scene.serve(["--database", file, "--roles", "api"])
         for batch in 0..<6 {
@@ -130,19 +130,27 @@ extension EndToEnd {
         }
         #expect(try await old.stop() == .exited(0))
 
-        let arguments = ["transfer", "--from", file, "--to", database.url]
         let settings = ["MARTLET_DATABASE_DURABILITY": "relaxed"]
-        let killed = try scene.start(Tool.built("martlet"), arguments, environment: settings)
-        try await eventually("tasks are being copied") {
-          guard killed.hasEnded == nil else { return true }
-          let there = try await database.number("SELECT count(*) FROM pg_class WHERE relname = 'transfers'")
-          guard there == 1 else { return false }
-          return try await database.number("SELECT count(*) FROM martlet.task_runs") > 0
+        // It may be over before it can be killed: then once more, to another database.
+        var begun: DatabaseServer?
+        for _ in 0..<5 where begun == nil {
+          let database = try await DatabaseServer(on: PostgresServer.shared)
+          let killed = try scene.start(
+            Tool.built("martlet"), ["transfer", "--from", file, "--to", database.url], environment: settings)
+          try await eventually("tasks are being copied") {
+            guard killed.hasEnded == nil else { return true }
+            let there = try await database.number("SELECT count(*) FROM pg_class WHERE relname = 'transfers'")
+            guard there == 1 else { return false }
+            return try await database.number("SELECT count(*) FROM martlet.task_runs") > 0
+          }
+          killed.signal(SIGKILL)
+          let ending = try await killed.ended()
+          #expect([Ending.killed(SIGKILL), .exited(0)].contains(ending), "\(killed.errors)")
+          let open = try await database.number("SELECT count(*) FROM martlet.transfers WHERE ended_at IS NULL")
+          if ending == .killed(SIGKILL), open == 1 { begun = database }
         }
-        killed.signal(SIGKILL)
-        #expect(try await killed.ended() == .killed(SIGKILL), "it was over before it could be killed")
-        #expect(
-          try await database.number("SELECT count(*) FROM martlet.transfers WHERE ended_at IS NULL") == 1)
+        let database = try #require(begun, "it was over before it could be killed")
+        let arguments = ["transfer", "--from", file, "--to", database.url]
 
         try await scene.refuses(
           ["serve", "--port", "0", "--database", database.url], "incomplete transfer", environment: settings)
@@ -219,7 +227,7 @@ private struct Tasks {
     }
     leaseID = id
     running = try await api.submit(
-      #"{"type":"WEBHOOK_CALL","payload":{"url":"\#(target)/hangs","timeoutSeconds":200},"leaseSeconds":5,"timeoutSeconds":300,"backoff":{"strategy":"fixed","baseSeconds":0.1,"jitter":0}}"#
+      #"{"type":"WEBHOOK_CALL","payload":{"url":"\#(target)/hangs","timeoutSeconds":200},"leaseSeconds":5,"timeoutSeconds":300,"retries":20,"backoff":{"strategy":"fixed","baseSeconds":0.1,"jitter":0}}"#
     )
     try await api.task(running, becomes: "RUNNING")
     final = [done, dead, cancelled]

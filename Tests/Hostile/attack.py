@@ -161,9 +161,9 @@ async def one(number, reader, writer):
             except (OSError, TimeoutError):
                 facts["not all was taken"] += 1
             return None
-        case "flood":  # as fast as it gets answers
-            deadline = time.monotonic() + PATIENCE
-            while time.monotonic() < deadline:
+        case "flood":  # as fast as it gets answers, for a while and until there were enough of them
+            begin, least = time.monotonic(), int(OPTIONS.get("least", "0"))
+            while (now := time.monotonic() - begin) < PATIENCE or statuses.total() < least and now < 600:
                 writer.write(head("GET", "/tasks?limit=1") if number % 2 else post(b'{"type":"flood"}'))
                 statuses.update([await answer(reader)])
             return None

@@ -50,7 +50,7 @@ package struct KafkaContents: Sendable {
     rd_kafka_assign(client, list)
     var records: [Record] = []
     var ends = 0
-    let deadline = ContinuousClock.now + .seconds(30)
+    let deadline = ContinuousClock.now + .seconds(300)
     while ends < count {
       guard ContinuousClock.now < deadline else { throw KafkaBrokerFailed(what: "\(topic) cannot be read", log: "") }
       guard let message = rd_kafka_consumer_poll(client, 200) else { continue }
@@ -69,7 +69,7 @@ package struct KafkaContents: Sendable {
     let handle = rd_kafka_topic_new(client, topic, nil)
     defer { rd_kafka_topic_destroy(handle) }
     var metadata: UnsafePointer<rd_kafka_metadata>?
-    guard rd_kafka_metadata(client, 0, handle, &metadata, 10_000) == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else {
+    guard rd_kafka_metadata(client, 0, handle, &metadata, 120_000) == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else {
       throw KafkaBrokerFailed(what: "no metadata of \(topic)", log: "")
     }
     defer { rd_kafka_metadata_destroy(metadata) }

@@ -68,7 +68,7 @@ package final class SmallKafka: Sendable {
     let shell = try Child(
       ["/bin/sh", "-c", Self.script, "sh", folder.path] + command, input: ends[0], output: logFile, errors: logFile)
     running.withLock { [end = ends[1]] in $0 = Running(shell: shell, end: end) }
-    let deadline = ContinuousClock.now + .seconds(20)
+    let deadline = ContinuousClock.now + .seconds(300)
     while !Self.takesConnections(at: port) {
       guard ContinuousClock.now < deadline else { throw KafkaBrokerFailed(what: "the broker did not start", log: log) }
       try await Task.sleep(for: .milliseconds(20))

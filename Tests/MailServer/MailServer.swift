@@ -22,7 +22,7 @@ package final class MailServer: Sendable {
   ///   - login: `user:password`, demanded of everyone.
   ///   - loginAnswer: what every login is answered with.
   ///   - mute: takes connections and says nothing.
-  ///   - port: of one that has stopped, whose place it takes.
+  ///   - port: of one that has stopped, whose place it takes, or `freePort()` for one that shall come back; nil for any.
   package static func start(
     tls: Security = .none, name: String = "localhost", login: String? = nil, loginAnswer: String? = nil,
     mute: Bool = false, port: Int? = nil

@@ -12,7 +12,7 @@ struct RetryTests {
   func retryAfter(status: Int) async throws {
     let time = FakeTime()
     try await withClient(
-      time: time,
+      options: patient, time: time,
       script: { _, number in
         number < 2 ? .problem(status, "{}", headers: ["retry-after": "2"]) : .json(201, Fixtures.task())
       }
@@ -27,7 +27,9 @@ struct RetryTests {
   @Test("a server that asks for more patience than there is gets none")
   func retryAfterTooLong() async throws {
     let time = FakeTime()
-    try await withClient(time: time, script: { _, _ in .problem(429, "{}", headers: ["retry-after": "3600"]) }) {
+    try await withClient(
+      options: patient, time: time, script: { _, _ in .problem(429, "{}", headers: ["retry-after": "3600"]) }
+    ) {
       client, server in
       await #expect(throws: MartletClientError.self) { try await client.submit(NewTask(type: "resize")) }
       #expect(time.pauses.isEmpty)
@@ -38,7 +40,7 @@ struct RetryTests {
   @Test("patience with a server that keeps asking for it ends")
   func retryAfterBudget() async throws {
     let time = FakeTime()
-    try await withClient(time: time, script: { _, _ in busy }) { client, server in
+    try await withClient(options: patient, time: time, script: { _, _ in busy }) { client, server in
       await #expect(throws: MartletClientError.self) { try await client.task(Fixtures.id) }
       #expect(time.pauses == Array(repeating: .seconds(2), count: 5))
       #expect(server.requests.count == 6)
@@ -48,7 +50,7 @@ struct RetryTests {
   @Test("a submit whose connection breaks is not sent again: it may have been accepted")
   func brokenSubmit() async throws {
     let time = FakeTime()
-    try await withClient(time: time, script: { _, _ in .hangUp }) { client, server in
+    try await withClient(options: patient, time: time, script: { _, _ in .hangUp }) { client, server in
       await #expect {
         try await client.submit(NewTask(type: "resize"))
       } throws: { error in
@@ -62,7 +64,7 @@ struct RetryTests {
 
   @Test("steering whose connection breaks is not sent again either")
   func brokenSteering() async throws {
-    try await withClient(script: { _, _ in .hangUp }) { client, server in
+    try await withClient(options: patient, script: { _, _ in .hangUp }) { client, server in
       await #expect(throws: MartletClientError.self) { try await client.replay(Fixtures.id) }
       #expect(server.requests.count == 1)
     }
@@ -70,9 +72,12 @@ struct RetryTests {
 
   @Test("a submit whose outcome the server does not know is not sent again")
   func unknownOutcome() async throws {
-    try await withClient(script: { _, _ in
-      .problem(503, #"{"outcome":"unknown","taskId":"\#(Fixtures.id)"}"#, headers: ["retry-after": "1"])
-    }) { client, server in
+    try await withClient(
+      options: patient,
+      script: { _, _ in
+        .problem(503, #"{"outcome":"unknown","taskId":"\#(Fixtures.id)"}"#, headers: ["retry-after": "1"])
+      }
+    ) { client, server in
       await #expect(throws: MartletClientError.self) { try await client.submit(NewTask(type: "resize")) }
       #expect(server.requests.count == 1)
     }
@@ -93,7 +98,7 @@ struct RetryTests {
     ]
     for act in acts {
       let time = FakeTime()
-      try await withClient(time: time, script: { _, _ in Self.lost }) { client, server in
+      try await withClient(options: patient, time: time, script: { _, _ in Self.lost }) { client, server in
         await #expect {
           try await act(client)
         } throws: { error in
@@ -119,14 +124,17 @@ struct RetryTests {
     ]
     for act in acts {
       for failure in [Self.lost, .hangUp] {
-        try await withClient(script: { request, number in
-          if number == 0 { return failure }
-          return switch request.path {
-          case "/tasks/batch": .json(200, #"{"data":[]}"#)
-          case "/queues/q", "/types/t": .json(200, #"{"name":"q"}"#)
-          default: .json(200, Fixtures.task())
+        try await withClient(
+          options: patient,
+          script: { request, number in
+            if number == 0 { return failure }
+            return switch request.path {
+            case "/tasks/batch": .json(200, #"{"data":[]}"#)
+            case "/queues/q", "/types/t": .json(200, #"{"name":"q"}"#)
+            default: .json(200, Fixtures.task())
+            }
           }
-        }) { client, server in
+        ) { client, server in
           try await act(client)
           #expect(server.requests.count == 2)
           #expect(Set(server.requests.map(\.body)).count == 1)
@@ -143,7 +151,7 @@ struct RetryTests {
     let cut = ScriptedAnswer.raw("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"id\":")
     let time = FakeTime()
     try await withClient(
-      time: time,
+      options: patient, time: time,
       script: { _, number in
         number == 0 ? (hangsUp ? .hangUp : cut) : .json(200, Fixtures.task())
       }
@@ -157,9 +165,12 @@ struct RetryTests {
 
   @Test("a read through a proxy that lost its server is sent again", arguments: [502, 503, 504])
   func badGateway(status: Int) async throws {
-    try await withClient(script: { _, number in
-      number == 0 ? .body(status, Array("<html>".utf8), headers: [:]) : .json(200, Fixtures.task())
-    }) { client, server in
+    try await withClient(
+      options: patient,
+      script: { _, number in
+        number == 0 ? .body(status, Array("<html>".utf8), headers: [:]) : .json(200, Fixtures.task())
+      }
+    ) { client, server in
       _ = try await client.task(Fixtures.id)
       #expect(server.requests.count == 2)
     }
@@ -167,7 +178,7 @@ struct RetryTests {
 
   @Test("a refusal is not asked for twice", arguments: [400, 401, 403, 404, 409, 413, 415, 422, 500])
   func plainRefusal(status: Int) async throws {
-    try await withClient(script: { _, _ in .problem(status, "{}") }) { client, server in
+    try await withClient(options: patient, script: { _, _ in .problem(status, "{}") }) { client, server in
       await #expect(throws: MartletClientError.problem(Problem(status: status))) { try await client.task(Fixtures.id) }
       #expect(server.requests.count == 1)
     }
@@ -177,7 +188,7 @@ struct RetryTests {
   func unreachable() async throws {
     let address = try ScriptedServer.deafAddress()
     let time = FakeTime()
-    try await MartletClient.withClient(server: address) { client in
+    try await MartletClient.withClient(server: address, options: patient) { client in
       var client = client
       client.clock = time.clock
       await #expect(throws: MartletClientError.unreachable(server: address, reason: "connection refused")) {
@@ -204,7 +215,7 @@ struct RetryTests {
 
   @Test("without retries every failure is told at once")
   func noRetries() async throws {
-    var options = MartletClient.Options()
+    var options = patient
     options.retries = .none
     let time = FakeTime()
     try await withClient(options: options, time: time, script: { _, number in number == 0 ? .hangUp : busy }) {
@@ -234,10 +245,13 @@ struct RetryTests {
   @Test("a cancelled caller gets CancellationError, not a broken connection")
   func cancellation() async throws {
     let (arrivals, arrived) = AsyncStream<Void>.makeStream()
-    try await withClient(script: { _, _ in
-      arrived.yield()
-      return .silence
-    }) { client, _ in
+    try await withClient(
+      options: patient,
+      script: { _, _ in
+        arrived.yield()
+        return .silence
+      }
+    ) { client, _ in
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask {
           await #expect(throws: CancellationError.self) { try await client.task(Fixtures.id) }
@@ -260,3 +274,11 @@ struct RetryTests {
     }
   }
 }
+
+/// On a loaded machine even connecting may take longer than the defaults allow, and would cost a pause.
+private let patient: MartletClient.Options = {
+  var options = MartletClient.Options()
+  options.connectTimeout = .seconds(300)
+  options.requestTimeout = .seconds(300)
+  return options
+}()

@@ -6,6 +6,7 @@ internal import MartletCore
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
+internal import Testing
 
 struct API: Sendable {
   let address: String
@@ -70,6 +71,22 @@ struct Reply: Sendable {
   func json() throws -> JSONSlice {
     try JSONScanner.scan(body)
   }
+
+  /// Of `/health/ready`: the node can serve, or nothing but its store keeps it from that, which has a second to answer and on a
+  /// loaded machine may need more.
+  func isReadyButForStore() throws -> Bool {
+    if status == 200 { return true }
+    let failing = try json()["components"]?.elements?.filter { $0["status"]?.string == "failing" } ?? []
+    let names = failing.compactMap { $0["name"]?.string }
+    return status == 503 && names.contains("store") && !names.contains("node")
+  }
+}
+
+extension [String] {
+  /// Of attempts: done in the end, and LOST before. On a loaded machine more leases end than the one that is meant to.
+  var areSuccessAfterLost: Bool {
+    count >= 2 && last == "SUCCESS" && dropLast().allSatisfy { $0 == "LOST" }
+  }
 }
 
 extension API {
@@ -86,6 +103,11 @@ extension API {
 
   func attempts(of id: String) async throws -> [JSONSlice] {
     try await found("/tasks/\(id)/attempts")["data"]?.elements ?? []
+  }
+
+  /// How a task's attempts ended, first to last.
+  func outcomes(of id: String) async throws -> [String] {
+    try await attempts(of: id).map { $0["outcome"]?.string ?? "none" }
   }
 
   func events(of id: String) async throws -> [JSONSlice] {
@@ -116,6 +138,16 @@ extension API {
     try await eventually("task \(id) is \(status)") {
       let task = try await task(id)
       return task["status"]?.string == status ? task : nil
+    }
+  }
+
+  /// Waits until the node says that it can serve, and no longer for anything but its store.
+  @discardableResult
+  func becomesReady() async throws -> Reply {
+    try await eventually("the node is ready") {
+      let reply = try await get("/health/ready")
+      #expect(try reply.isReadyButForStore(), "\(reply.text)")
+      return reply.status == 200 ? reply : nil
     }
   }
 
