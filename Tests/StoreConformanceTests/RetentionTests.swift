@@ -71,7 +71,8 @@ import Testing
         #expect(try await bench.store.counts() == [], "seed \(seed)")
       }
     }
-    // Histories in which these never come about prove nothing.
+    // Histories in which these never come about prove nothing; in a short look, as under a sanitizer, they may not.
+    guard RandomHistoryTests.seeds >= 40 else { return }
     for name in Protection.allCases.map({ "\($0)" }) + ["free"] {
       #expect(told[name, default: 0] > 0, "\(name) never came about")
     }
